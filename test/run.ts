@@ -1,0 +1,45 @@
+/**
+ * Runs the compiled tests under the folders given (default: every fast test) with Node's own runner.
+ * `--forbid-skip` turns a skipped test into a failure: CI has every peer installed, so nothing may skip there.
+ */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { finished } from 'node:stream/promises';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const args = process.argv.slice(2);
+const forbidSkip = args.includes('--forbid-skip');
+const folders = args.filter((arg) => !arg.startsWith('--'));
+const chosen = folders.length > 0 ? folders : ['test/unit', 'training/test'];
+
+const files = chosen.flatMap((folder) =>
+  folder.endsWith('.js')
+    ? [join(root, folder)]
+    : readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+        .filter((name) => name.endsWith('.test.js'))
+        .map((name) => join(root, folder, name)),
+);
+if (files.length === 0) {
+  console.error(`no *.test.js under ${chosen.join(', ')}: run "npm run build" first`);
+  process.exit(1);
+}
+
+let failed = 0;
+let skipped = 0;
+const stream = run({ files: files.sort(), concurrency: true });
+stream.on('test:fail', () => {
+  failed += 1;
+});
+stream.on('test:pass', (event) => {
+  if (event.skip !== undefined) skipped += 1;
+});
+stream.compose(new spec()).pipe(process.stdout);
+await finished(stream.resume());
+if (failed > 0) process.exitCode = 1;
+if (forbidSkip && skipped > 0) {
+  console.error(`${skipped} test(s) were skipped, and --forbid-skip was given`);
+  process.exitCode = 1;
+}
