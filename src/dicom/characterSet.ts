@@ -114,10 +114,10 @@ function decodeExtended(bytes: Buffer, initial: string): string {
   let position = 0;
   while (position < bytes.length) {
     if (bytes[position] === ESCAPE) {
-      const escape = escapeAt(bytes, position + 1);
-      g0 = g0Escapes[escape] ?? g0;
-      g1 = g1Escapes[escape] ?? g1;
-      position += 1 + escape.length; // of an escape that nobody defined only the escape character goes
+      const sequence = escapeAt(bytes, position + 1);
+      g0 = g0Escapes[sequence] ?? g0;
+      g1 = g1Escapes[sequence] ?? g1;
+      position += 1 + sequence.length; // of an escape that nobody defined only the escape character goes
       continue;
     }
     const start = position;

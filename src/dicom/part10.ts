@@ -59,7 +59,10 @@ function open(bytes: Buffer): Opened {
   if (bytes.length < 132) {
     throw new DicomError('not-dicom', `${bytes.length} bytes are too few for a DICOM file`);
   }
-  throw new DicomError('not-dicom', 'no DICM prefix, no meta header and no data set at the start of the file');
+  throw new DicomError(
+    'not-dicom',
+    'no DICM prefix, no meta header and no data set at the start of the file',
+  );
 }
 
 function isExplicitHeader(bytes: Buffer, at: number): boolean {

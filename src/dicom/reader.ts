@@ -116,7 +116,10 @@ function readElementHeader(stream: Stream, at: number, end: number): void {
     const second = buffer[at + 5]!;
     const known = vrOfCode(first, second);
     if (known === undefined && !isPlaceholderVr(first, second) && !isVrLetters(first, second)) {
-      throw new DicomError('malformed', `element ${describeTag(tag)} at byte ${at} has no value representation`);
+      throw new DicomError(
+        'malformed',
+        `element ${describeTag(tag)} at byte ${at} has no value representation`,
+      );
     }
     vr = known ?? 'UN';
     // A VR that is newer than this program has the long form (PS3.5 6.2.2); a placeholder was written by a program that knew only the short one.
@@ -127,7 +130,8 @@ function readElementHeader(stream: Stream, at: number, end: number): void {
     } else {
       length = stream.bigEndian ? buffer.readUInt16BE(at + 6) : buffer.readUInt16LE(at + 6);
       valueStart = at + 8;
-      return checkFits(at, end);
+      checkFits(at, end);
+      return;
     }
   } else {
     vr = dictionaryVr(tag);
@@ -136,9 +140,15 @@ function readElementHeader(stream: Stream, at: number, end: number): void {
     valueStart = at + 8;
     if (length === UNDEFINED_LENGTH && vr !== 'SQ' && tag !== PIXEL_DATA) vr = 'UN';
   }
-  if (length !== UNDEFINED_LENGTH) return checkFits(at, end);
+  if (length !== UNDEFINED_LENGTH) {
+    checkFits(at, end);
+    return;
+  }
   if (!allowsUndefinedLength(vr)) {
-    throw new DicomError('malformed', `${describeTag(tag)} at byte ${at}: ${vr} cannot have undefined length`);
+    throw new DicomError(
+      'malformed',
+      `${describeTag(tag)} at byte ${at}: ${vr} cannot have undefined length`,
+    );
   }
 }
 
@@ -201,7 +211,10 @@ function skipItem(stream: Stream, at: number, end: number, depth: number): numbe
     readElementHeader(inner, position, end);
     if (tag === ITEM_DELIMITER) return valueStart;
     if (tag >>> 16 === 0xfffe) {
-      throw new DicomError('malformed', `item delimiter missing before ${describeTag(tag)} at byte ${position}`);
+      throw new DicomError(
+        'malformed',
+        `item delimiter missing before ${describeTag(tag)} at byte ${position}`,
+      );
     }
     position =
       length === UNDEFINED_LENGTH
@@ -246,7 +259,10 @@ function readElements(o: ReadOptions): number {
     readElementHeader(stream, position, end);
     if (tag === ITEM_DELIMITER && depth > 0) return valueStart;
     if (tag >>> 16 === 0xfffe || (depth === 0 && isForeignGroup(tag >>> 16))) {
-      throw new DicomError('malformed', `${describeTag(tag)} at byte ${position} does not belong in a data set`);
+      throw new DicomError(
+        'malformed',
+        `${describeTag(tag)} at byte ${position} does not belong in a data set`,
+      );
     }
     if (o.untilPixelData && tag >= FLOAT_PIXEL_DATA && tag <= PIXEL_DATA) return position;
     count += 1;
@@ -262,7 +278,10 @@ function readElements(o: ReadOptions): number {
     let source = stream;
     if (undefinedLength) {
       if ((elementVr === 'OB' || elementVr === 'OW') && !encapsulated && depth === 0) {
-        throw new DicomError('malformed', `${describeTag(elementTag)} at byte ${position} has undefined length`);
+        throw new DicomError(
+          'malformed',
+          `${describeTag(elementTag)} at byte ${position} has undefined length`,
+        );
       }
       source = itemStream(stream, elementVr);
       valueEnd = skipUndefinedLength(source, start, end, depth + 1, elementTag);
@@ -353,7 +372,10 @@ function inflate(bytes: Buffer): Buffer {
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     if (code === 'ERR_BUFFER_TOO_LARGE') {
-      throw new DicomError('unsupported', `the deflated data set inflates to more than ${MAX_INFLATED_BYTES} bytes`);
+      throw new DicomError(
+        'unsupported',
+        `the deflated data set inflates to more than ${MAX_INFLATED_BYTES} bytes`,
+      );
     }
     if (code === 'Z_BUF_ERROR') throw new DicomError('truncated', 'the deflated data set ends early');
     try {

@@ -42,7 +42,9 @@ export function allowsUndefinedLength(vr: string): boolean {
 
 /** VRs whose text is in the Specific Character Set. PS3.5 6.1.2.3 */
 export function usesCharacterSet(vr: string): boolean {
-  return vr === 'LO' || vr === 'SH' || vr === 'PN' || vr === 'ST' || vr === 'LT' || vr === 'UT' || vr === 'UC';
+  return (
+    vr === 'LO' || vr === 'SH' || vr === 'PN' || vr === 'ST' || vr === 'LT' || vr === 'UT' || vr === 'UC'
+  );
 }
 
 /** Text VRs in which a backslash is a character and not a delimiter. PS3.5 6.2 */
