@@ -256,6 +256,7 @@ function readElements(o: ReadOptions): number {
   let count = 0;
   while (o.delimited || position < end) {
     if (depth === 0 && isZeroTail(stream.buffer, position, end)) return end;
+    if (o.untilPixelData && isPixelData(stream, position, end)) return position;
     readElementHeader(stream, position, end);
     if (tag === ITEM_DELIMITER && depth > 0) return valueStart;
     if (tag >>> 16 === 0xfffe || (depth === 0 && isForeignGroup(tag >>> 16))) {
@@ -264,7 +265,6 @@ function readElements(o: ReadOptions): number {
         `${describeTag(tag)} at byte ${position} does not belong in a data set`,
       );
     }
-    if (o.untilPixelData && tag >= FLOAT_PIXEL_DATA && tag <= PIXEL_DATA) return position;
     count += 1;
     if (count > MAX_ELEMENTS) {
       throw new DicomError('unsupported', `more than ${MAX_ELEMENTS} elements in one data set`);
@@ -305,6 +305,12 @@ function readElements(o: ReadOptions): number {
     position = valueEnd;
   }
   return position;
+}
+
+function isPixelData(stream: Stream, at: number, end: number): boolean {
+  if (end - at < 4) return false;
+  const next = tagAt(stream, at);
+  return next >= FLOAT_PIXEL_DATA && next <= PIXEL_DATA;
 }
 
 /** Command, meta and reserved groups have no place in a data set (PS3.5 7.1); group 0004 is that of a DICOMDIR. */
