@@ -145,6 +145,17 @@ function withDefaults(p: Parameters): Parameters {
   return { ...p, T1, T2, T3, RESET: p.RESET || 64 };
 }
 
+/** Region of every possible gradient, at index gradient + MAXVAL: code segment A.4. */
+function quantisation(MAXVAL: number, NEAR: number, T1: number, T2: number, T3: number): Int8Array {
+  const regions = new Int8Array(2 * MAXVAL + 1);
+  for (let D = 0; D <= MAXVAL; D += 1) {
+    const region = D <= NEAR ? 0 : D < T1 ? 1 : D < T2 ? 2 : D < T3 ? 3 : 4;
+    regions[MAXVAL + D] = region;
+    regions[MAXVAL - D] = -region;
+  }
+  return regions;
+}
+
 /**
  * Decodes one frame.
  * @returns rows × columns samples
@@ -165,16 +176,7 @@ export function decodeJpegLs(frame: Buffer): Uint16Array {
   const Nn = [0, 0];
   let RUNindex = 0;
 
-  const quantise = (D: number): number => {
-    if (D <= -T3) return -4;
-    if (D <= -T2) return -3;
-    if (D <= -T1) return -2;
-    if (D < -NEAR) return -1;
-    if (D <= NEAR) return 0;
-    if (D < T1) return 1;
-    if (D < T2) return 2;
-    return D < T3 ? 3 : 4;
-  };
+  const quantised = quantisation(MAXVAL, NEAR, T1, T2, T3);
   /** Limited length Golomb code: A.5.3. */
   const golomb = (k: number, limit: number): number => {
     const prefix = bits.readUnary(limit);
@@ -205,10 +207,10 @@ export function decodeJpegLs(frame: Buffer): Uint16Array {
       const Rb = previous[x]!;
       const Rc = previous[x - 1]!;
       const Rd = previous[x + 1]!;
-      const Q1 = quantise(Rd - Rb);
-      const Q2 = quantise(Rb - Rc);
-      const Q3 = quantise(Rc - Ra);
-      let q = 81 * Q1 + 9 * Q2 + Q3;
+      const D1 = Rd - Rb;
+      const D2 = Rb - Rc;
+      const D3 = Rc - Ra;
+      let q = 81 * quantised[D1 + MAXVAL]! + 9 * quantised[D2 + MAXVAL]! + quantised[D3 + MAXVAL]!;
       if (q !== 0) {
         const sign = q < 0 ? -1 : 1;
         q *= sign;

@@ -32,7 +32,7 @@ import {
   type Syntax,
 } from './encode.js';
 
-export const derivation: Derivation = {
+const derivation: Derivation = {
   model: { name: 'mcnet', version: '0.3.0', sha256: 'ab'.repeat(32) },
   configurationDigest: 'cd'.repeat(32),
   softwareVersion: '0.1.0',
