@@ -45,7 +45,7 @@ export function decodeFrame(
   // The decoders fill up what is missing without a word; a cut codestream must not pass as an image.
   if (!facts.complete) throw new DicomError('undecodable', `the ${compression} codestream has no end marker`);
   if (compression === 'jpeg-ls') {
-    const decoded = decodeJpegLs(frame);
+    const decoded = decodeJpegLs(frame, rows, columns, facts.precision);
     const samples = facts.precision <= 8 ? Uint8Array.from(decoded) : new Uint8Array(decoded.buffer);
     return { samples, facts };
   }

@@ -1,6 +1,6 @@
 export { type Correctable, correctable, correctableSopClasses, isOwnOutput } from './correctable.js';
 export type { DataSet, Element } from './dataSet.js';
-export { type Derivation, derivedUids } from './derivation.js';
+export { CODING_SCHEME, type Derivation, derivedUids, EQUIPMENT_MODEL_NAME } from './derivation.js';
 export { deriveInstance } from './derive.js';
 export { keywordOf, tagOf } from './dictionary.js';
 export { DicomError, type DicomErrorCode } from './error.js';

@@ -5,8 +5,6 @@
 import { DicomError } from './error.js';
 
 interface Parameters {
-  columns: number;
-  rows: number;
   MAXVAL: number;
   NEAR: number;
   T1: number;
@@ -87,9 +85,9 @@ function unsupported(what: string): DicomError {
   return new DicomError('unsupported', `${what} in a JPEG-LS codestream`);
 }
 
-/** Markers up to the start of scan: annex C. Only for frames that `codestreamFacts` has accepted. */
-function readParameters(frame: Buffer): Parameters {
-  const p = { columns: 0, rows: 0, MAXVAL: 0, NEAR: 0, T1: 0, T2: 0, T3: 0, RESET: 0, start: 0 };
+/** Markers up to the start of scan: annex C. */
+function readParameters(frame: Buffer, precision: number): Parameters {
+  const p = { MAXVAL: 2 ** precision - 1, NEAR: 0, T1: 0, T2: 0, T3: 0, RESET: 0, start: 0 };
   let position = 2;
   while (position + 4 <= frame.length) {
     if (frame[position + 1] === 0xff) {
@@ -100,13 +98,13 @@ function readParameters(frame: Buffer): Parameters {
     const length = frame.readUInt16BE(position + 2);
     const next = position + 2 + length;
     if (next > frame.length) break;
-    if (marker === 0xf7) {
-      p.MAXVAL ||= 2 ** frame[position + 4]! - 1;
-      p.rows = frame.readUInt16BE(position + 5);
-      p.columns = frame.readUInt16BE(position + 7);
-    } else if (marker === 0xf8) {
+    if (marker === 0xf8) {
       if (frame[position + 4] !== 1 || length < 13) throw unsupported('a mapping table or oversize image');
-      p.MAXVAL = frame.readUInt16BE(position + 5) || p.MAXVAL;
+      const MAXVAL = frame.readUInt16BE(position + 5) || p.MAXVAL;
+      if (MAXVAL >= 2 ** precision) {
+        throw new DicomError('undecodable', `JPEG-LS MAXVAL ${MAXVAL} exceeds ${precision} bits`);
+      }
+      p.MAXVAL = MAXVAL;
       p.T1 = frame.readUInt16BE(position + 7);
       p.T2 = frame.readUInt16BE(position + 9);
       p.T3 = frame.readUInt16BE(position + 11);
@@ -157,12 +155,12 @@ function quantisation(MAXVAL: number, NEAR: number, T1: number, T2: number, T3: 
 }
 
 /**
- * Decodes one frame.
+ * Decodes one frame, of the size and precision that its frame header announces.
  * @returns rows × columns samples
  * @throws DicomError undecodable, unsupported
  */
-export function decodeJpegLs(frame: Buffer): Uint16Array {
-  const { columns, rows, MAXVAL, NEAR, T1, T2, T3, RESET, start } = readParameters(frame);
+export function decodeJpegLs(frame: Buffer, rows: number, columns: number, precision: number): Uint16Array {
+  const { MAXVAL, NEAR, T1, T2, T3, RESET, start } = readParameters(frame, precision);
   const bits = new BitReader(frame, start);
   const step = 2 * NEAR + 1;
   const RANGE = Math.floor((MAXVAL + 2 * NEAR) / step) + 1;

@@ -12,6 +12,7 @@ import {
   strings,
   verifyWhole,
 } from '../../../src/dicom/index.js';
+import { encode, image, textured } from './codestreams.js';
 import {
   ENHANCED_MR,
   encapsulate,
@@ -155,4 +156,31 @@ test('random bytes are no DICOM', async () => {
     }),
     { ...bounded, numRuns: 2000 },
   );
+});
+
+test('mutated codestreams end in a DicomError or an image, and the decoders go on', async () => {
+  const unsigned = Uint16Array.from(textured, (v) => v + 1000);
+  const header = encodeDataSet(explicitLE, mrImage({ ...image, signed: false }));
+  const streams: [string, Buffer][] = [
+    ['1.2.840.10008.1.2.4.70', await encode('encodeJpeg', unsigned, false, { predictor: 1 })],
+    ['1.2.840.10008.1.2.4.80', await encode('encodeJpegLs', unsigned, false)],
+    ['1.2.840.10008.1.2.4.90', await encode('encodeJpeg2000', unsigned, false)],
+    ['1.2.840.10008.1.2.4.201', await encode('encodeHtJpeg2000', unsigned, false)],
+  ];
+  const file = (uid: string, stream: Buffer) =>
+    part10({ uid }, Buffer.concat([header, encapsulate([stream])]));
+  const change = fc.record({ inHeader: fc.boolean(), at: fc.nat(100_000), value: fc.nat(255) });
+  await fc.assert(
+    fc.asyncProperty(fc.nat(3), fc.array(change, { minLength: 1, maxLength: 4 }), async (which, changes) => {
+      const [uid, original] = streams[which]!;
+      const stream = Buffer.from(original);
+      for (const { inHeader, at, value } of changes) stream[at % (inHeader ? 120 : stream.length)] = value;
+      await exercise(file(uid, stream));
+    }),
+    { ...bounded, numRuns: 200 },
+  );
+  for (const [uid, stream] of streams) {
+    const { frames } = await decodeFrames(parsePart10(file(uid, stream)));
+    assert.deepEqual(frames[0], unsigned, uid);
+  }
 });

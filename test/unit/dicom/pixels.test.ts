@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { DicomError, decodeFrames, type Frames, openFrames, parsePart10 } from '../../../src/dicom/index.js';
+import { type Encoder, encode, image, size, textured } from './codestreams.js';
 import {
   encapsulate,
   encodeDataSet,
@@ -15,10 +15,6 @@ import {
   part10,
   type Syntax,
 } from './encode.js';
-
-const { Context, NativeCodecs } = createRequire(import.meta.url)(
-  'dcmjs-codecs',
-) as typeof import('dcmjs-codecs');
 
 function native(syntax: Syntax, words: number[], o: ImageOptions = {}): Promise<Frames> {
   const body = Buffer.concat([
@@ -210,38 +206,6 @@ test('frames are found by offset table, extended offset table, one fragment each
   const all = await compressed(RLE, [encoded[1]!.subarray(0, 30), encoded[1]!.subarray(30)]);
   assert.deepEqual([...all.frames[0]!], frames[1]);
 });
-
-// A textured image with negative values, larger than a code block.
-const size = 80;
-const textured = Int16Array.from({ length: size * size }, (_, i) => {
-  const [x, y] = [i % size, Math.floor(i / size)];
-  return Math.round(900 * Math.sin(x / 7) * Math.cos(y / 5) + ((x * 31 + y * 17) % 13));
-});
-const image = { rows: size, columns: size, bitsStored: 12, signed: true };
-
-type Encoder = 'encodeJpeg' | 'encodeJpegLs' | 'encodeJpeg2000' | 'encodeHtJpeg2000';
-
-async function encode(
-  encoder: Encoder,
-  values: Int16Array | Uint16Array,
-  signed: boolean,
-  parameters = {},
-): Promise<Buffer> {
-  if (!NativeCodecs.isInitialized()) await NativeCodecs.initializeAsync();
-  const context = new Context({
-    width: size,
-    height: size,
-    bitsAllocated: 16,
-    bitsStored: 12,
-    samplesPerPixel: 1,
-    pixelRepresentation: signed ? 1 : 0,
-    planarConfiguration: 0,
-    photometricInterpretation: 'MONOCHROME2',
-    decodedBuffer: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
-  });
-  const encoded = NativeCodecs[encoder](context, { lossy: false, ...parameters }).getEncodedBuffer()!;
-  return Buffer.from(encoded.length % 2 === 0 ? encoded : [...encoded, 0]);
-}
 
 const lossless: [string, string, Encoder][] = [
   ['JPEG 2000', '1.2.840.10008.1.2.4.90', 'encodeJpeg2000'],
