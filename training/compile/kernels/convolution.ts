@@ -78,7 +78,7 @@ function filterForwards(backend: TracingBackend, filter: tf.TensorInfo): string 
 /**
  * The gradient with respect to the input: for stride 1 a convolution with the filter turned by 180 degrees and
  * its channels exchanged (ONNX Runtime's ConvTranspose is slower); for a stride equal to the filter size, where
- * nothing overlaps, a 1×1 convolution and a rearrangement of channels into pixels.
+ * nothing overlaps, a 1×1 convolution and a rearrangement of channels into pixels; ConvTranspose otherwise.
  */
 function recordInputGradient(
   backend: TracingBackend,
@@ -119,9 +119,18 @@ function recordInputGradient(
   const padded = padInfo.top + padInfo.left + padInfo.bottom + padInfo.right > 0;
   const square = strideHeight === strideWidth;
   if (!square || filterHeight !== strideHeight || filterWidth !== strideWidth || padded) {
-    throw new Error(
-      `the input gradient of a ${filterHeight}×${filterWidth} convolution with stride ${strideHeight}×${strideWidth} cannot be traced: only stride 1, or a stride equal to the filter size without padding`,
-    );
+    const reached = (size: number, stride: number, taps: number) => (size - 1) * stride + taps;
+    const beyondRows =
+      info.inHeight - reached(info.outHeight, strideHeight, filterHeight) + padInfo.top + padInfo.bottom;
+    const beyondColumns =
+      info.inWidth - reached(info.outWidth, strideWidth, filterWidth) + padInfo.left + padInfo.right;
+    const name = graph.node('ConvTranspose', [gradient, filterForwards(backend, filter)], {
+      kernel_shape: ints(filterHeight, filterWidth),
+      strides: ints(strideHeight, strideWidth),
+      pads: ints(padInfo.top, padInfo.left, padInfo.bottom, padInfo.right),
+      output_padding: ints(beyondRows, beyondColumns),
+    });
+    return backend.symbol(name, info.inShape, 'channelsFirst');
   }
   const phases = filterHeight * filterWidth;
   const flat = graph.node('Reshape', [stored, graph.integers([outChannels, phases, inChannels])]);
