@@ -9,7 +9,7 @@ export interface GenerateOptions {
   readonly pattern: MotionPattern;
   /** Time points; default 128. */
   readonly points?: number;
-  /** Typical standard deviation of a rotation in degrees, and of a translation in mm; default 0.15. */
+  /** Typical standard deviation of a rotation in degrees, and of a translation in mm; default 0.2. */
   readonly amplitude?: number;
 }
 
@@ -23,7 +23,7 @@ export function generateTrace(random: Random, options: GenerateOptions): MotionT
   if (!Number.isInteger(points) || points < 16) {
     throw new RangeError(`a trace needs at least 16 points, got ${points}`);
   }
-  const amplitude = options.amplitude ?? 0.15;
+  const amplitude = options.amplitude ?? 0.2;
   const parameters = new Float64Array(points * 6);
   const parts: readonly MotionPattern[] =
     options.pattern === 'mixed' ? ['drift', 'jerk', 'nod', 'breathing'] : [options.pattern];
@@ -31,7 +31,7 @@ export function generateTrace(random: Random, options: GenerateOptions): MotionT
     const strength =
       amplitude *
       Math.exp(0.4 * random.normal()) *
-      (part === 'breathing' ? 0.35 : 1) *
+      (part === 'nod' ? 2 : 1) *
       (parts.length > 1 ? random.between(0.2, 1) : 1);
     if (part === 'drift') {
       for (let j = 0; j < 6; j++) {

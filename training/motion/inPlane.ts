@@ -38,7 +38,7 @@ export interface InPlanePoses {
 export function resampleTrace(
   trace: MotionTrace,
   lines: number,
-  smoothing = 0.7,
+  smoothing = 0.4,
   window: readonly [number, number] = [0, trace.points],
 ): Float64Array {
   const [start, count] = window;
@@ -95,7 +95,7 @@ export interface AcquisitionMotion {
   readonly lines: number;
   /** Points of the trace that the acquisition lasts; default the whole trace. */
   readonly window?: readonly [number, number];
-  /** Standard deviation of the smoothing in points; default 0.7. */
+  /** Standard deviation of the smoothing in points; default 0.4. */
   readonly smoothing?: number;
 }
 
