@@ -1,7 +1,7 @@
 import {
   type Normalisation,
-  padScaled,
   paddedLayout,
+  padScaled,
   robustScale,
   zeroLevel,
 } from '../../src/inference/preprocess/index.js';

@@ -1,4 +1,13 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import type { Progress, TrainingConfig } from './config.js';
 import { messageOf, TrainingError } from './errors.js';
@@ -63,7 +72,9 @@ export function writeWhole(file: string, parts: readonly Uint8Array[]): void {
     renameSync(partial, file);
   } catch (error) {
     rmSync(partial, { force: true });
-    throw new TrainingError(`${file} cannot be written: ${messageOf(error)}; make room or choose another folder`);
+    throw new TrainingError(
+      `${file} cannot be written: ${messageOf(error)}; make room or choose another folder`,
+    );
   }
 }
 

@@ -21,7 +21,8 @@ process.on('SIGINT', interrupt);
 process.on('SIGTERM', interrupt);
 
 const bar = new SingleBar({
-  format: '{bar} {percentage}% | epoch {epoch} step {step} | loss {loss} | {speed} slices/s | {eta_formatted} left',
+  format:
+    '{bar} {percentage}% | epoch {epoch} step {step} | loss {loss} | {speed} slices/s | {eta_formatted} left',
   hideCursor: true,
   noTTYOutput: false,
 });
@@ -78,7 +79,9 @@ try {
   });
   if (interactive) bar.stop();
   console.log(
-    outcome.finished ? `finished: ${outcome.checkpoint}` : `stopped; the same command resumes ${outcome.checkpoint}`,
+    outcome.finished
+      ? `finished: ${outcome.checkpoint}`
+      : `stopped; the same command resumes ${outcome.checkpoint}`,
   );
   await engine.close();
   if (!outcome.finished) process.exitCode = 130;

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import * as tf from '@tensorflow/tfjs';
 import {
   type CapturedStep,
@@ -56,7 +57,7 @@ export function createCompiledEngine(
   };
 
   return {
-    device: `compiled to ONNX, onnxruntime-node on the CPU with ${options.threads ?? 'all'} threads`,
+    device: `compiled to ONNX, onnxruntime-node on the CPU with ${options.threads || availableParallelism()} threads`,
     variables: [
       ...roles,
       ...roles

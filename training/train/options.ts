@@ -34,9 +34,19 @@ export function parseOptions(argv: readonly string[]): TrainingOptions {
     .option('--width <channels>', 'channels of the first level', positive, 32)
     .option('--levels <count>', 'resolution levels', positive, 5)
     .option('--maximum-width <channels>', 'no level has more channels', positive, 512)
-    .option('--stem <plain|half>', 'first level at full or at half resolution', choice('plain', 'half'), 'plain')
+    .option(
+      '--stem <plain|half>',
+      'first level at full or at half resolution',
+      choice('plain', 'half'),
+      'plain',
+    )
     .option('--direct', 'predict the image instead of the residual', false)
-    .option('--variant <name>', `loss: ${Object.keys(variants).join(', ')}`, choice(...Object.keys(variants)), 'L1')
+    .option(
+      '--variant <name>',
+      `loss: ${Object.keys(variants).join(', ')}`,
+      choice(...Object.keys(variants)),
+      'L1',
+    )
     .option('--l1 <weight>', 'weight of L1 instead of the variant’s', weight)
     .option('--tv <weight>', 'weight of the total variation instead of the variant’s', weight)
     .option('--tv-reduction <sum|mean>', 'total variation over a slice', choice('sum', 'mean'), 'mean')
@@ -45,7 +55,12 @@ export function parseOptions(argv: readonly string[]): TrainingOptions {
     .option('--minutes <minutes>', 'time budget that the schedule follows', weight, 0)
     .option('--batch <slices>', 'slices of a batch at 128×128', positive, 8)
     .option('--learning-rate <rate>', 'highest learning rate', weight, 1e-3)
-    .option('--schedule <constant|cosine>', 'learning rate over the run', choice('constant', 'cosine'), 'cosine')
+    .option(
+      '--schedule <constant|cosine>',
+      'learning rate over the run',
+      choice('constant', 'cosine'),
+      'cosine',
+    )
     .option('--warm-up <steps>', 'steps of rising learning rate', weight, 100)
     .option('--average <decay>', 'decay of the averaged weights, 0 for none', weight, 0.998)
     .option('--no-augment', 'no flips, transpositions and gains')
@@ -127,7 +142,8 @@ interface Parsed {
 
 function positive(value: string): number {
   const number = Number(value);
-  if (!(Number.isInteger(number) && number > 0)) throw new InvalidArgumentError('a whole number above 0 is needed');
+  if (!(Number.isInteger(number) && number > 0))
+    throw new InvalidArgumentError('a whole number above 0 is needed');
   return number;
 }
 

@@ -71,7 +71,10 @@ for (const [networkName, network] of Object.entries(networks)) {
           }
           for (const name of state.names()) {
             const difference = relativeDifference(state.read(name), weights[step - 1]!.get(name)!);
-            assert.ok(difference < tolerance(name, step), `${name} differs by ${difference} after step ${step}`);
+            assert.ok(
+              difference < tolerance(name, step),
+              `${name} differs by ${difference} after step ${step}`,
+            );
           }
         }
         await session.release();
