@@ -127,7 +127,7 @@ class Stow {
 
   async run(): Promise<void> {
     const worker = async () => {
-      for (let batch = await this.#load(); batch.length > 0; batch = await this.#load())
+      for (let batch = await this.#turn(); batch.length > 0; batch = await this.#turn())
         await this.#send(batch);
     };
     try {
