@@ -106,8 +106,9 @@ const rule = strict({
     .prefault({}),
   model: text('the name of a folder under models: letters, digits, dot, dash, underscore', (value) =>
     /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value),
-  ),
+  ).optional(),
   to: z.array(text('the name of a destination'), { error: "a list of destinations' names" }).default([]),
+  priority: whole(-100, 100, 'a priority').default(0),
   deliver: z.enum(['series', 'slice'], { error: 'series or slice' }).default('series'),
   complete: strict({
     quiet: milliseconds.prefault('5s'),
@@ -169,7 +170,7 @@ export const configSchema = strict({
       { name: 'brain MR', when: { Modality: 'MR', BodyPartExamined: ['BRAIN', 'HEAD'] }, model: 'mcnet' },
     ]),
   duplicates: z
-    .enum(['keep-version', 'keep-first'], { error: 'keep-version or keep-first' })
+    .enum(['keep-version', 'keep-first', 'refuse'], { error: 'keep-version, keep-first or refuse' })
     .default('keep-version'),
   seriesNumber: strict({ offset: whole(0, 99, 'the n of "source × 100 + n"').default(1) }).prefault({}),
   batch: strict({
@@ -183,13 +184,8 @@ export const configSchema = strict({
   }).prefault({}),
   retry: strict({
     first: milliseconds.prefault('5s'),
-    factor: z
-      .number({ error: 'a number from 1 to 10' })
-      .min(1, { error: 'a number from 1 to 10' })
-      .max(10, { error: 'a number from 1 to 10' })
-      .default(2),
     max: milliseconds.prefault('15m'),
-    giveUpAfter: milliseconds.prefault('7d'),
+    attempts: whole(1, 1_000_000, 'attempts').default(700),
   }).prefault({}),
   limits: strict({
     associations: whole(1, 10_000, 'associations in all').default(64),

@@ -10,6 +10,8 @@ import { type StoreResult, storeResponse, storeStatus } from './store-response.j
 export interface StoreProviderOptions extends StoreOptions {
   /** The sender's name, or undefined for one who may not send. */
   senderOf(address: string): Promise<string | undefined>;
+  /** Whether more may come now: as intake.acceptMore. */
+  acceptMore?(): true | { reason: string };
 }
 
 /** How much of a refused body is read on, so that the client gets to see the answer. */
@@ -101,6 +103,11 @@ export function createStoreProvider(options: StoreProviderOptions): Router {
     const peer = await options.senderOf(address);
     if (peer === undefined) {
       return refuse(403, `${address} may not send: it is the host of none of the configured peers`);
+    }
+    const room = options.acceptMore?.() ?? true;
+    if (room !== true) {
+      response.set('Retry-After', '60');
+      return refuse(503, room.reason);
     }
     const study = request.params.study as string | undefined;
     if (study !== undefined && !isUid(study))

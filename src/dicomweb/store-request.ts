@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { parseMediaType } from './media-type.js';
 import { declaredInstance } from './meta-header.js';
 import { MultipartError, type Part } from './multipart.js';
@@ -22,7 +23,8 @@ export interface IncomingFile {
 
 /** What of the intake a store request needs. */
 export interface FileIntake {
-  beginFile(about: { source: StoreSource; study?: string }): IncomingFile;
+  /** `association`: one id for all instances of a request. */
+  beginFile(about: { source: StoreSource; study?: string; association?: string }): IncomingFile;
 }
 
 export interface StoreLimits {
@@ -49,7 +51,11 @@ export interface StoreOptions {
   /** Each instance as it ends, for metrics and log. */
   onInstance?(event: StoreEvent): void;
   /** The request is over, complete or cut off: every series that it stored something in. A hint of completeness. */
-  onRequestEnd?(end: { source: StoreSource; series: readonly { study: string; series: string }[] }): void;
+  onRequestEnd?(end: {
+    source: StoreSource;
+    association: string;
+    series: readonly { study: string; series: string }[];
+  }): void;
 }
 
 /** Commits that may wait for the disk while the next instance is already read. */
@@ -95,6 +101,7 @@ export class StoreRequest {
   readonly #source: StoreSource;
   readonly #study: string | undefined;
   readonly #commits = new Set<Promise<void>>();
+  readonly #association = randomUUID();
 
   constructor(options: StoreOptions, source: StoreSource, study: string | undefined) {
     this.#options = options;
@@ -161,6 +168,7 @@ export class StoreRequest {
     try {
       incoming = this.#options.intake.beginFile({
         source: this.#source,
+        association: this.#association,
         ...(this.#study === undefined ? {} : { study: this.#study }),
       });
     } catch (error) {
@@ -227,6 +235,10 @@ export class StoreRequest {
       if (result?.stored)
         touched.set(`${result.study}/${result.series}`, { study: result.study, series: result.series });
     }
-    this.#options.onRequestEnd?.({ source: this.#source, series: [...touched.values()] });
+    this.#options.onRequestEnd?.({
+      source: this.#source,
+      association: this.#association,
+      series: [...touched.values()],
+    });
   }
 }

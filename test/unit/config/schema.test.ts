@@ -109,6 +109,7 @@ rules:
     when: { Modality: ['MR'], BodyPartExamined: ['BRAIN', 'HEAD'] },
     model: 'mcnet',
     to: ['pacs'],
+    priority: 0,
     deliver: 'series',
     complete: { quiet: 5000, maxAge: 600_000 },
   });

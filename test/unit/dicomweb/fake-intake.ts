@@ -46,7 +46,7 @@ export function createFakeIntake(
   fail: (sop: string, written: number) => Error | undefined = () => undefined,
 ) {
   const stored = new Map<string, Buffer>();
-  const began: { source: StoreSource; study?: string }[] = [];
+  const began: { source: StoreSource; study?: string; association?: string }[] = [];
   let aborted = 0;
   let open = 0;
   const intake: FileIntake = {

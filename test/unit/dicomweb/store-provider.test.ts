@@ -94,6 +94,8 @@ test('all stored: 200, every instance referenced, bytes unchanged', async () => 
   );
   assert.equal(body[TAG.failedSopSequence], undefined);
   assert.deepEqual(fake.stored.get('1.2.3.2'), big);
+  assert.match(fake.began[0]?.association ?? '', /^[0-9a-f-]{36}$/);
+  assert.equal(fake.began[0]?.association, fake.began[1]?.association);
   assert.deepEqual(fake.began[0]?.source, { protocol: 'dicomweb', peer: 'PACS', address: '127.0.0.1' });
   assert.deepEqual(
     events.map((event) => [event.outcome, event.bytes]),
@@ -161,7 +163,7 @@ test('a single application/dicom body is stored', async () => {
   assert.deepEqual(fake.stored.get('1.2.3.1'), part10('1.2.3.1'));
 });
 
-test('requests that cannot be read: 400, 403, 413, 415', async () => {
+test('requests that cannot be read: 400, 403, 413, 415, 503', async () => {
   const fake = createFakeIntake();
   const { url } = await serve({ intake: fake.intake });
   const good = multipart([part10('1.2.3.1')]);
@@ -179,6 +181,8 @@ test('requests that cannot be read: 400, 403, 413, 415', async () => {
   assert.equal((await post(url, Buffer.alloc(10_000_001))).status, 413);
   const stranger = await serve({ intake: fake.intake, senderOf: async () => undefined });
   assert.equal((await post(stranger.url, good)).status, 403);
+  const full = await serve({ intake: fake.intake, acceptMore: () => ({ reason: 'less than 1 GiB free' }) });
+  assert.equal((await post(full.url, good)).status, 503);
   assert.equal(fake.stored.size, 0);
   assert.equal(fake.open(), 0);
 });
