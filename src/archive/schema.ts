@@ -90,6 +90,7 @@ export const migrations: readonly string[] = [
     updated_at INTEGER NOT NULL,
     PRIMARY KEY (instance_id, destination)
   ) STRICT, WITHOUT ROWID;
+  CREATE INDEX deliveries_by_state ON deliveries (series_id, state);
   CREATE INDEX deliveries_by_series ON deliveries (series_id, destination, state, enqueued);
 
   CREATE TABLE jobs (

@@ -116,7 +116,10 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
     if (closing || free <= 0) return;
     const now = clock.now();
     const paused = worker.options.pausedUntil?.();
-    if (paused !== undefined && paused > now) return sleep(worker, paused);
+    if (paused !== undefined && paused > now) {
+      sleep(worker, paused);
+      return;
+    }
     const token = randomUUID();
     const rows = db.transaction(() => {
       releaseExpired(worker.kind, now);

@@ -188,12 +188,27 @@ export function createSeriesTracker(
 
   function evaluate(id: number): void {
     const row = rowOf(id);
-    if (row === undefined) return;
+    if (row === undefined || (row.completed_at === null && row.state === 'receiving')) return;
+    const pending = hasPending(id);
+    if (pending && row.state === 'complete') return;
+    if (row.completed_at !== null && !pending) enqueueDeliveries(id, 'series');
+    if (!pending && row.state === 'corrected' && hasPendingDelivery(id)) return;
     const facts = factsOf(row);
-    if (row.completed_at !== null && facts.pending === 0) enqueueDeliveries(id, 'series');
     const { state, reason } = stateOf(facts);
     const explained = state === 'left-alone' ? leftAloneReason(id, reason) : reason;
     if (state !== row.state || explained !== row.reason) setState(row, state, explained);
+  }
+
+  function hasPending(id: number): boolean {
+    const sql =
+      "SELECT 1 FROM instances WHERE series_id = ? AND origin = 'received' AND current = 1 AND state = 'pending' LIMIT 1";
+    return db.get(sql, id) !== undefined;
+  }
+
+  function hasPendingDelivery(id: number): boolean {
+    return (
+      db.get("SELECT 1 FROM deliveries WHERE series_id = ? AND state = 'pending' LIMIT 1", id) !== undefined
+    );
   }
 
   function factsOf(row: SeriesRow): SeriesFacts {
