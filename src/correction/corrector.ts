@@ -118,7 +118,10 @@ export async function createCorrector(options: CorrectorOptions): Promise<Correc
   });
   // Enough open that a full round of runs waits while another one runs.
   const { lanes, batch } = engine.capacity;
-  const openPerWorker = Math.max(2, Math.ceil((2 * lanes * Math.min(batch, options.batch?.max ?? batch)) / workers));
+  const openPerWorker = Math.max(
+    2,
+    Math.ceil((2 * lanes * Math.min(batch, options.batch?.max ?? batch)) / workers),
+  );
 
   async function closeEngine(): Promise<void> {
     await batcher.close();
@@ -176,7 +179,12 @@ export async function createCorrector(options: CorrectorOptions): Promise<Correc
       return pool.waiting;
     },
     describe: () => ({
-      model: { name: manifest.name, version: manifest.version, sha256: manifest.sha256, folder: model.folder },
+      model: {
+        name: manifest.name,
+        version: manifest.version,
+        sha256: manifest.sha256,
+        folder: model.folder,
+      },
       engine: engine.describe(),
       workers,
     }),

@@ -151,7 +151,16 @@ export async function correctFiles(options: CorrectFilesOptions): Promise<FilesS
       await mkdir(dirname(output), { recursive: true });
       await writeAtomically(output, corrected.file);
       const { series, sop, frames, quality, ms } = corrected;
-      return { path, outcome: 'corrected', output: relative(process.cwd(), output), series, sop, frames, quality, ms };
+      return {
+        path,
+        outcome: 'corrected',
+        output: relative(process.cwd(), output),
+        series,
+        sop,
+        frames,
+        quality,
+        ms,
+      };
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       const reason = error instanceof Error ? error.message : String(error);
@@ -174,7 +183,8 @@ export async function correctFiles(options: CorrectFilesOptions): Promise<FilesS
   const concurrency = Math.max(1, options.concurrency ?? corrector.concurrency + 2);
   await Promise.all(Array.from({ length: Math.min(concurrency, found.length) }, worker));
 
-  const count = (outcome: FileResult['outcome']): number => results.filter((one) => one.outcome === outcome).length;
+  const count = (outcome: FileResult['outcome']): number =>
+    results.filter((one) => one.outcome === outcome).length;
   const { model, engine } = corrector.describe();
   return {
     files: found.length,

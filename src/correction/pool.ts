@@ -7,7 +7,10 @@ export interface Task {
   /** The first message to the worker that gets the task; made anew when it is given to another one. */
   open(id: number): ToWorker;
   /** A message about this task. `post` answers to the same worker; `finished` frees its place there. */
-  onMessage(message: FromWorker, at: { post(message: ToWorker, transfer?: ArrayBuffer[]): void }): 'open' | 'finished';
+  onMessage(
+    message: FromWorker,
+    at: { post(message: ToWorker, transfer?: ArrayBuffer[]): void },
+  ): 'open' | 'finished';
   /** Whether the task waits for its worker, and not the worker for it. */
   waitsForWorker(): boolean;
   /** The worker is gone; the task will be opened once more, on a worker of its own. */

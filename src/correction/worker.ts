@@ -8,8 +8,8 @@ import {
   correctable,
   type Derivation,
   DicomError,
-  deriveInstance,
   derivedUids,
+  deriveInstance,
   type FrameReader,
   openFrames,
   type Part10,
@@ -20,7 +20,12 @@ import {
   verifyWhole,
 } from '../dicom/index.js';
 import { meanQuality, type Quality, qualityOf } from '../inference/index.js';
-import { applyResidual, type NetworkInput, type NetworkLayout, toNetworkInput } from '../inference/preprocess/index.js';
+import {
+  applyResidual,
+  type NetworkInput,
+  type NetworkLayout,
+  toNetworkInput,
+} from '../inference/preprocess/index.js';
 import { CorrectionError } from './error.js';
 import { keepPadding, signalOf, signalPerStored } from './intensity.js';
 import type { FromWorker, ToWorker, WorkerResult, WorkerSettings } from './protocol.js';
@@ -78,16 +83,15 @@ async function read(source: { path: string } | { bytes: Uint8Array }): Promise<B
     return await readFile(source.path);
   } catch (error) {
     const { code = 'unknown error' } = error as NodeJS.ErrnoException;
-    throw new CorrectionError('io', code === 'ENOENT' || code === 'EISDIR', `${source.path} cannot be read: ${code}`);
+    throw new CorrectionError(
+      'io',
+      code === 'ENOENT' || code === 'EISDIR',
+      `${source.path} cannot be read: ${code}`,
+    );
   }
 }
 
-async function open({
-  id,
-  source,
-  derivation,
-  anyway,
-}: Extract<ToWorker, { kind: 'open' }>): Promise<void> {
+async function open({ id, source, derivation, anyway }: Extract<ToWorker, { kind: 'open' }>): Promise<void> {
   const ms = { read: 0, decode: 0, preprocess: 0, postprocess: 0 };
   let at = performance.now();
   opening.add(id);
@@ -151,7 +155,9 @@ function advance(work: Work): void {
     }
     const { data, ...layout } = input;
     work.away.set(frame, { stored, layout, scale: input.scale });
-    tell({ kind: 'frame', id: work.id, frame, data, rows: input.rows, columns: input.columns }, [data.buffer]);
+    tell({ kind: 'frame', id: work.id, frame, data, rows: input.rows, columns: input.columns }, [
+      data.buffer,
+    ]);
   }
   if (work.finished === reader.count) derive(work);
 }

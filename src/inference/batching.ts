@@ -1,4 +1,4 @@
-import { type Engine, type EngineCapacity, EngineError } from './engines/engine.js';
+import { type Engine, type EngineCapacity, EngineError, type EngineErrorCode } from './engines/engine.js';
 
 export interface BatcherOptions {
   /** Slices in one run at most; the engine may want fewer. Default 16. */
@@ -26,7 +26,12 @@ export interface Batcher {
    * The network's answer to one slice of rows × columns float32 values.
    * @throws EngineError; or the signal's reason when it is aborted first
    */
-  infer(input: Float32Array, rows: number, columns: number, options?: { signal?: AbortSignal }): Promise<Inferred>;
+  infer(
+    input: Float32Array,
+    rows: number,
+    columns: number,
+    options?: { signal?: AbortSignal },
+  ): Promise<Inferred>;
   /** Slices that wait for a run. */
   readonly depth: number;
   /** Slices that are running. */
@@ -151,7 +156,10 @@ export function createBatcher(engine: Engine, options: BatcherOptions = {}): Bat
     try {
       const answer = await engine.run(data, [batch.length, 1, rows, columns], runs.size === 0 && depth === 0);
       if (answer.length !== batch.length * area) {
-        throw new EngineError('failed', `the network answered ${answer.length} values to ${batch.length} × ${rows} × ${columns}`);
+        throw new EngineError(
+          'failed',
+          `the network answered ${answer.length} values to ${batch.length} × ${rows} × ${columns}`,
+        );
       }
       const ms = performance.now() - startedAt;
       for (const [i, request] of batch.entries()) {
@@ -176,29 +184,37 @@ export function createBatcher(engine: Engine, options: BatcherOptions = {}): Bat
     }
   }
 
-  function recover(ran: Request[], rows: number, columns: number, error: unknown): void {
-    let batch = ran;
+  function recover(batch: Request[], rows: number, columns: number, error: unknown): void {
     const code = error instanceof EngineError ? error.code : 'failed';
-    if (!closed && code === 'out-of-memory') {
-      successes = 0;
-      if (batch.length > 1) {
-        pixels = Math.min(pixels, Math.floor(batch.length / 2) * rows * columns);
-        return requeue(batch);
+    const again = closed ? [] : worthAnotherRun(batch, rows * columns, code);
+    requeue(again);
+    for (const request of batch) {
+      if (!again.includes(request) && settle(request)) request.reject(error);
+    }
+  }
+
+  /** Those of a failed run's slices that may pass in another one: smaller, by themselves, or on a new session. */
+  function worthAnotherRun(batch: Request[], area: number, code: EngineErrorCode): Request[] {
+    switch (code) {
+      case 'out-of-memory': {
+        successes = 0;
+        if (batch.length > 1) {
+          pixels = Math.min(pixels, Math.floor(batch.length / 2) * area);
+          return batch;
+        }
+        // Alone in its run, but not on the device: once the others are done it may fit.
+        return runs.size > 1 ? batch.filter((request) => request.attempts++ < ATTEMPTS) : [];
       }
-      // Alone in its run, but not on the device: once the others are done it may fit.
-      if (runs.size > 1 && batch[0]!.attempts++ < ATTEMPTS) return requeue(batch);
+      case 'crashed':
+        return batch.filter((request) => ++request.attempts < ATTEMPTS);
+      case 'failed':
+        // One slice that the network refuses must not take the others of its batch with it.
+        if (batch.length === 1) return [];
+        for (const request of batch) request.single = true;
+        return batch;
+      default:
+        return [];
     }
-    if (!closed && code === 'crashed') {
-      const again = batch.filter((request) => ++request.attempts < ATTEMPTS);
-      requeue(again);
-      batch = batch.filter((request) => !again.includes(request));
-    }
-    // One slice that the network refuses must not take the others of its batch with it.
-    if (!closed && code === 'failed' && batch.length > 1) {
-      for (const request of batch) request.single = true;
-      return requeue(batch);
-    }
-    for (const request of batch) if (settle(request)) request.reject(error);
   }
 
   return {
@@ -206,7 +222,9 @@ export function createBatcher(engine: Engine, options: BatcherOptions = {}): Bat
       if (closed) return Promise.reject(new EngineError('closed', 'the batcher is closed'));
       if (signal?.aborted) return Promise.reject(signal.reason);
       if (input.length !== rows * columns) {
-        return Promise.reject(new EngineError('failed', `${input.length} values are not ${rows} × ${columns}`));
+        return Promise.reject(
+          new EngineError('failed', `${input.length} values are not ${rows} × ${columns}`),
+        );
       }
       return new Promise<Inferred>((resolve, reject) => {
         const abort = (): void => {
@@ -260,7 +278,8 @@ export function createBatcher(engine: Engine, options: BatcherOptions = {}): Bat
       queues.clear();
       depth = 0;
       for (const request of waiting) {
-        if (settle(request)) request.reject(new EngineError('closed', 'the batcher was closed before this slice ran'));
+        if (settle(request))
+          request.reject(new EngineError('closed', 'the batcher was closed before this slice ran'));
       }
       await Promise.all(runs);
     },

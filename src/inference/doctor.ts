@@ -1,5 +1,11 @@
 import { graphicsDevices, whyNot } from './engines/devices.js';
-import { type Engine, type EngineChoice, type EngineDescription, type EngineName, ENGINE_NAMES } from './engines/engine.js';
+import {
+  ENGINE_NAMES,
+  type Engine,
+  type EngineChoice,
+  type EngineDescription,
+  type EngineName,
+} from './engines/engine.js';
 import { type EngineOptions, openEngine } from './engines/open.js';
 import { probe } from './engines/probe.js';
 import { missingTensorflow } from './engines/tensorflow.js';
@@ -7,14 +13,23 @@ import { type LoadedModel, loadModel } from './manifest.js';
 
 /** What `mcnet doctor` says about model and engines. Every `problem` is a sentence that says what to do. */
 export interface Diagnosis {
-  model: { folder: string; name: string; version: string; sha256: string } | { folder: string; problem: string };
+  model:
+    | { folder: string; name: string; version: string; sha256: string }
+    | { folder: string; problem: string };
   /** Graphics devices of this machine, in words. */
   devices: string[];
   /** Every engine, whether it works here, and if not, why. */
   engines: { engine: EngineName; usable: boolean; problem?: string }[];
   /** A timed run of the engine that the configuration asks for. */
   inference?:
-    | { engine: EngineDescription; rows: number; columns: number; runs: number; medianMs: number; slowestMs: number }
+    | {
+        engine: EngineDescription;
+        rows: number;
+        columns: number;
+        runs: number;
+        medianMs: number;
+        slowestMs: number;
+      }
     | { problem: string };
   /** True when the configured engine runs the configured model. */
   healthy: boolean;

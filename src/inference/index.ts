@@ -4,6 +4,7 @@ export {
   createBatcher,
   type Inferred,
 } from './batching.js';
+export { type Diagnosis, diagnose } from './doctor.js';
 export { usableCores } from './engines/cores.js';
 export {
   type BatchShape,
@@ -18,6 +19,11 @@ export {
   type EngineRefusal,
 } from './engines/engine.js';
 export { type EngineOptions, openEngine } from './engines/open.js';
-export { type Diagnosis, diagnose } from './doctor.js';
-export { type LoadedModel, loadModel, ModelError, type ModelManifest, modelManifestSchema } from './manifest.js';
+export {
+  type LoadedModel,
+  loadModel,
+  ModelError,
+  type ModelManifest,
+  modelManifestSchema,
+} from './manifest.js';
 export { meanQuality, type Quality, qualityOf, type Sharpness, sharpnessOf } from './quality.js';

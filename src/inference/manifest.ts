@@ -27,7 +27,10 @@ export const modelManifestSchema = z.looseObject({
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'letters, digits, dot, dash and underscore; 64 at most'),
   version: z
     .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$/, 'letters, digits, dot, plus, dash and underscore; 64 at most'),
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$/,
+      'letters, digits, dot, plus, dash and underscore; 64 at most',
+    ),
   /** SHA-256 of model.onnx, lower case hexadecimal. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/, '64 lower case hexadecimal digits'),
   input: z.looseObject({
@@ -89,11 +92,16 @@ export async function loadModel(folder: string): Promise<LoadedModel> {
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new ModelError('invalid', `${manifestPath} is not JSON (${(error as Error).message}). Restore the released file.`);
+    throw new ModelError(
+      'invalid',
+      `${manifestPath} is not JSON (${(error as Error).message}). Restore the released file.`,
+    );
   }
   const parsed = modelManifestSchema.safeParse(json);
   if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the whole'}: ${issue.message}`);
+    const problems = parsed.error.issues.map(
+      (issue) => `${issue.path.join('.') || 'the whole'}: ${issue.message}`,
+    );
     throw new ModelError(
       'invalid',
       `${manifestPath} is not a valid model manifest: ${problems.join('; ')}. Restore the released file or release the model again.`,

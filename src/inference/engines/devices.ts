@@ -49,7 +49,9 @@ export function nvidiaDevices(machine: Machine = thisMachine): string[] {
     return model?.trim() ?? `NVIDIA GPU at ${bus}`;
   });
   if (named.length > 0) return named;
-  return machine.list('/dev').flatMap((name) => (/^nvidia\d+$/.test(name) ? [`NVIDIA GPU (/dev/${name})`] : []));
+  return machine
+    .list('/dev')
+    .flatMap((name) => (/^nvidia\d+$/.test(name) ? [`NVIDIA GPU (/dev/${name})`] : []));
 }
 
 /** Graphics devices with which WebGPU may work, in words: NVIDIA GPUs by model, others by their render node. */
@@ -74,7 +76,9 @@ export function runtimeFolder(machine: Machine = thisMachine): string {
 }
 
 function hasLibrary(machine: Machine, prefix: string): boolean {
-  return machine.libraryFolders.some((folder) => machine.list(folder).some((name) => name.startsWith(prefix)));
+  return machine.libraryFolders.some((folder) =>
+    machine.list(folder).some((name) => name.startsWith(prefix)),
+  );
 }
 
 /** The command that fetches the CUDA and TensorRT provider libraries which onnxruntime-node does not bundle. */
@@ -104,7 +108,8 @@ export function whyNot(
   if (machine.platform !== 'linux' || machine.arch !== 'x64') {
     return `onnxruntime-node has CUDA and TensorRT providers for Linux x64 only, this is ${machine.platform} ${machine.arch}`;
   }
-  if (nvidiaDevices(machine).length === 0) return 'no NVIDIA GPU (neither /proc/driver/nvidia/gpus nor /dev/nvidia* lists one)';
+  if (nvidiaDevices(machine).length === 0)
+    return 'no NVIDIA GPU (neither /proc/driver/nvidia/gpus nor /dev/nvidia* lists one)';
   const folder = runtimeFolder(machine);
   for (const library of ['libonnxruntime_providers_shared.so', `libonnxruntime_providers_${provider}.so`]) {
     if (!machine.exists(join(folder, library))) {

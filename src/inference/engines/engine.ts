@@ -87,7 +87,11 @@ export function classifyRuntimeError(message: string): EngineErrorCode {
   ) {
     return 'out-of-memory';
   }
-  if (/device (was |is )?lost|DeviceLost|CUDA failure (46|700|719|999)\b|illegal memory access|unspecified launch failure/i.test(message)) {
+  if (
+    /device (was |is )?lost|DeviceLost|CUDA failure (46|700|719|999)\b|illegal memory access|unspecified launch failure/i.test(
+      message,
+    )
+  ) {
     return 'crashed';
   }
   return 'failed';

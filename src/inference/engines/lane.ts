@@ -90,7 +90,9 @@ export function openLane(
       if (closing) {
         rejectAll(new EngineError('closed', 'the engine was closed while it worked on this batch'));
       } else {
-        rejectAll(new EngineError('crashed', `the engine's thread ended while it worked on this batch: ${reason}`));
+        rejectAll(
+          new EngineError('crashed', `the engine's thread ended while it worked on this batch: ${reason}`),
+        );
         reportLost(reason);
       }
     }

@@ -39,7 +39,11 @@ async function openSession(): Promise<InferenceSession> {
       },
     },
   });
-  if (session.inputNames.length !== 1 || session.inputNames[0] !== 'input' || !session.outputNames.includes('residual')) {
+  if (
+    session.inputNames.length !== 1 ||
+    session.inputNames[0] !== 'input' ||
+    !session.outputNames.includes('residual')
+  ) {
     throw new Error(
       `${options.modelPath} has inputs [${session.inputNames}] and outputs [${session.outputNames}]; expected "input" and "residual"`,
     );

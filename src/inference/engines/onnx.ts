@@ -95,7 +95,9 @@ export async function openCpuEngine(model: LoadedModel, options: OnnxEngineOptio
     run(batch, shape, alone = false) {
       if (wide === undefined) {
         return Promise.reject(
-          closed ? new EngineError('closed', 'the engine is closed') : new EngineError('unavailable', 'no network is loaded'),
+          closed
+            ? new EngineError('closed', 'the engine is closed')
+            : new EngineError('unavailable', 'no network is loaded'),
         );
       }
       const pixels = shape[0] * shape[2] * shape[3];
@@ -154,7 +156,9 @@ export async function openGpuEngine(
     run(batch: Float32Array, shape: BatchShape) {
       if (lane === undefined) {
         return Promise.reject(
-          closed ? new EngineError('closed', 'the engine is closed') : new EngineError('unavailable', 'no network is loaded'),
+          closed
+            ? new EngineError('closed', 'the engine is closed')
+            : new EngineError('unavailable', 'no network is loaded'),
         );
       }
       return lane.run(batch, shape);

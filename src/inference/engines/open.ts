@@ -1,6 +1,13 @@
 import type { LoadedModel } from '../manifest.js';
 import { whyNot } from './devices.js';
-import { type Engine, type EngineChoice, type EngineDescription, EngineError, type EngineName, type EngineRefusal } from './engine.js';
+import {
+  type Engine,
+  type EngineChoice,
+  type EngineDescription,
+  EngineError,
+  type EngineName,
+  type EngineRefusal,
+} from './engine.js';
 import { openCpuEngine, openGpuEngine } from './onnx.js';
 import { probe } from './probe.js';
 import { openTensorflowEngine } from './tensorflow.js';

@@ -14,13 +14,14 @@ async function answerOf(modelPath: string, provider: string, deviceId: number): 
     return Math.max(0, 1 - 4 * (x * x + y * y)) * (0.75 + 0.25 * Math.cos(40 * x + 25 * y));
   });
   const session = await InferenceSession.create(modelPath, {
-    executionProviders: [provider === 'cuda' || provider === 'tensorrt' ? { name: provider, deviceId } : provider],
+    executionProviders: [
+      provider === 'cuda' || provider === 'tensorrt' ? { name: provider, deviceId } : provider,
+    ],
     logSeverityLevel: 4,
   });
-  const { residual } = await session.run(
-    { input: new Tensor('float32', pattern, [1, 1, SIDE, SIDE]) },
-    ['residual'],
-  );
+  const { residual } = await session.run({ input: new Tensor('float32', pattern, [1, 1, SIDE, SIDE]) }, [
+    'residual',
+  ]);
   return Float32Array.from(residual!.data as Float32Array);
 }
 

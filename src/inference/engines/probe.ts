@@ -37,7 +37,9 @@ export async function probe(
         answer = undefined;
       }
       if (answer === undefined) {
-        const how = error?.killed ? `gave no answer within ${timeout / 1000} s` : `ended its process (${error?.signal ?? `exit code ${error?.code ?? 0}`})`;
+        const how = error?.killed
+          ? `gave no answer within ${timeout / 1000} s`
+          : `ended its process (${error?.signal ?? `exit code ${error?.code ?? 0}`})`;
         resolve(`a trial of ${provider} ${how}`);
       } else if (!answer.ok) {
         resolve(gist(answer.message));

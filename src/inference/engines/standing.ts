@@ -42,7 +42,9 @@ export function keepStanding(
     void opened.lost.then((reason) => {
       if (closed) return;
       lane = losses.note()
-        ? Promise.reject(new EngineError('unavailable', `the engine's threads end again and again; the last: ${reason}`))
+        ? Promise.reject(
+            new EngineError('unavailable', `the engine's threads end again and again; the last: ${reason}`),
+          )
         : open().then((next) => {
             watch(next);
             return next;
@@ -71,4 +73,3 @@ export function keepStanding(
     },
   };
 }
-

@@ -93,11 +93,14 @@ try {
         const input = tf.tensor4d(request.data, [n, rows, columns, 1]);
         const output = model.predict(input);
         input.dispose();
-        if (Array.isArray(output)) throw new Error(`the layers model has ${output.length} outputs, expected one`);
+        if (Array.isArray(output))
+          throw new Error(`the layers model has ${output.length} outputs, expected one`);
         const answer = Float32Array.from(await output.data());
         output.dispose();
         if (answer.length !== n * rows * columns) {
-          throw new Error(`the layers model answered shape [${output.shape}] to [${n}, ${rows}, ${columns}, 1]`);
+          throw new Error(
+            `the layers model answered shape [${output.shape}] to [${n}, ${rows}, ${columns}, 1]`,
+          );
         }
         reply({ kind: 'result', id: request.id, data: answer }, [answer.buffer]);
       } catch (error) {
@@ -105,7 +108,7 @@ try {
       }
     });
   });
-  const version = tf.version['tfjs'] ?? tf.version['tfjs-core'] ?? '';
+  const version = tf.version.tfjs ?? tf.version['tfjs-core'] ?? '';
   reply({ kind: 'ready', info: { version, provider: name, device: tf.getBackend() } });
 } catch (error) {
   reply({ kind: 'unusable', message: messageOf(error) });

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import type { LoadedModel } from '../manifest.js';
+import { usableCores } from './cores.js';
+import { graphicsDevices } from './devices.js';
 import { type Engine, EngineError, type EngineRefusal } from './engine.js';
 import { type Lane, openLane } from './lane.js';
 import { createLossCounter, keepStanding, type StandingLane } from './standing.js';
-import { usableCores } from './cores.js';
-import { graphicsDevices } from './devices.js';
-import type { LoadedModel } from '../manifest.js';
 
 export interface TensorflowEngineOptions {
   /** Packages to try, first to last. Default: tfjs-node-gpu, then tfjs-node. */

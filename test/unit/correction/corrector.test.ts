@@ -67,7 +67,10 @@ async function framesOf(file: Buffer) {
 
 test('with a network that answers zero, every stored pixel is the source’s: any matrix, depth, sign and rescale', async (t) => {
   const corrector = await openCorrector(t, zeroNetwork());
-  const side = fc.oneof({ weight: 6, arbitrary: fc.integer({ min: 64, max: 200 }) }, fc.constantFrom(64, 255, 256, 511, 1024));
+  const side = fc.oneof(
+    { weight: 6, arbitrary: fc.integer({ min: 64, max: 200 }) },
+    fc.constantFrom(64, 255, 256, 511, 1024),
+  );
   await fc.assert(
     fc.asyncProperty(
       side,
@@ -121,7 +124,10 @@ test('a residual arrives at the right pixel with the right size, whatever stands
     ['signed', { signed: true, bitsStored: 16 }],
     ['rescaled with a negative intercept', { rescale: { slope: 2.5, intercept: -1000 } }],
     ['small slope', { rescale: { slope: 0.002, intercept: 0 } }],
-    ['low is bright', { photometric: 'MONOCHROME1', frames: [headSlice(40, 48, range(false, 12)).map((v) => 4095 - v)] }],
+    [
+      'low is bright',
+      { photometric: 'MONOCHROME1', frames: [headSlice(40, 48, range(false, 12)).map((v) => 4095 - v)] },
+    ],
   ];
   for (const [name, changes] of cases) {
     await t.test(name, async () => {
@@ -136,7 +142,8 @@ test('a residual arrives at the right pixel with the right size, whatever stands
         for (let c = 1; c < columns - 1; c += 1) {
           const i = r * columns + c;
           let mean = 0;
-          for (const dr of [-columns, 0, columns]) for (const dc of [-1, 0, 1]) mean += frame[i + dr + dc]! / 9;
+          for (const dr of [-columns, 0, columns])
+            for (const dc of [-1, 0, 1]) mean += frame[i + dr + dc]! / 9;
           const expected = Math.min(max, Math.max(min, mean));
           assert.ok(
             Math.abs(derived[i]! - expected) <= 0.5 + 1e-3 * (max - min) ** 0.5,
@@ -180,11 +187,15 @@ test('frames of one object go through a window, and come back in their order', a
   });
   const corrector = await openCorrector(t, zeroNetwork(), { engine, window: 4 });
   const frames = Array.from({ length: 33 }, (_, i) => headSlice(40, 48, range(false, 12), i + 1));
-  const { file, frames: count } = await corrector.correct({ bytes: syntheticPart10(image({ frames })), derivation });
+  const { file, frames: count } = await corrector.correct({
+    bytes: syntheticPart10(image({ frames })),
+    derivation,
+  });
   assert.equal(count, 33);
   assert.equal(most, 4);
   const derived = await framesOf(file);
-  for (const [i, frame] of frames.entries()) assert.ok(derived.frames[i]!.every((value, at) => value === frame[at]));
+  for (const [i, frame] of frames.entries())
+    assert.ok(derived.frames[i]!.every((value, at) => value === frame[at]));
 });
 
 test('an empty slice passes through without the network', async (t) => {
@@ -195,7 +206,10 @@ test('an empty slice passes through without the network', async (t) => {
   });
   const corrector = await openCorrector(t, zeroNetwork(), { engine });
   const frames = [new Float64Array(40 * 48)];
-  const { file, quality } = await corrector.correct({ bytes: syntheticPart10(image({ frames })), derivation });
+  const { file, quality } = await corrector.correct({
+    bytes: syntheticPart10(image({ frames })),
+    derivation,
+  });
   assert.equal(runs, 0);
   assert.equal(quality.changed, 0);
   assert.ok((await framesOf(file)).frames[0]!.every((value) => value === 0));
@@ -206,7 +220,9 @@ test('pixel padding stays padding', async (t) => {
   const corrector = await openCorrector(t, zeroNetwork(), { engine });
   const frame = headSlice(40, 48, range(true, 16)).map((value, i) => (i % 48 < 5 ? -2000 : value));
   const source = image({ signed: true, bitsStored: 16, padding: -2000, frames: [frame] });
-  const derived = (await framesOf((await corrector.correct({ bytes: syntheticPart10(source), derivation })).file)).frames[0]!;
+  const derived = (
+    await framesOf((await corrector.correct({ bytes: syntheticPart10(source), derivation })).file)
+  ).frames[0]!;
   for (const [i, value] of frame.entries()) {
     if (value === -2000) assert.equal(derived[i], -2000);
     else assert.ok(derived[i]! > value);
@@ -226,7 +242,13 @@ test('what cannot be corrected is told apart, and the next one is corrected', as
   const corrector = await openCorrector(t, zeroNetwork());
   const good = syntheticPart10(image());
   const cases: [string, Parameters<Corrector['correct']>[0], CorrectionError['code'], boolean, RegExp][] = [
-    ['truncated', { bytes: good.subarray(0, good.length - 1000), derivation }, 'undecodable', true, /bytes in memory: /],
+    [
+      'truncated',
+      { bytes: good.subarray(0, good.length - 1000), derivation },
+      'undecodable',
+      true,
+      /bytes in memory: /,
+    ],
     ['not DICOM', { bytes: Buffer.from('hello'.repeat(100)), derivation }, 'undecodable', true, /DICM|DICOM/],
     ['nothing', { bytes: Buffer.alloc(0), derivation }, 'undecodable', true, /DICOM/],
     ['missing', { path: '/nowhere/slice.dcm', derivation }, 'io', true, /\/nowhere\/slice\.dcm.*ENOENT/],
@@ -277,8 +299,12 @@ test('a file that ends or hangs its thread fails by itself; the files beside it 
     hangMs: 500,
   });
   const names = ['a', 'abort', 'b', 'c', 'throw', 'd', 'hang', 'e', 'f'];
-  await Promise.all(names.map((name, i) => writeFile(join(folder, name), syntheticPart10(image({ number: i + 1 })))));
-  const outcomes = await Promise.allSettled(names.map((name) => corrector.correct({ path: join(folder, name), derivation })));
+  await Promise.all(
+    names.map((name, i) => writeFile(join(folder, name), syntheticPart10(image({ number: i + 1 })))),
+  );
+  const outcomes = await Promise.allSettled(
+    names.map((name) => corrector.correct({ path: join(folder, name), derivation })),
+  );
   for (const [i, outcome] of outcomes.entries()) {
     const bad = ['abort', 'throw', 'hang'].includes(names[i]!);
     assert.equal(outcome.status, bad ? 'rejected' : 'fulfilled', names[i]);
@@ -295,11 +321,16 @@ test('a file that ends or hangs its thread fails by itself; the files beside it 
 
 test('threads that do not start are an error, not a wait', async (t) => {
   const workerScript = new URL('./not-there.js', import.meta.url);
-  await assert.rejects(openCorrector(t, zeroNetwork(), { workerScript }), /a correction thread does not start/);
+  await assert.rejects(
+    openCorrector(t, zeroNetwork(), { workerScript }),
+    /a correction thread does not start/,
+  );
 });
 
 test('an aborted request ends at once with its reason; closing ends the rest', async (t) => {
-  const engine = fakeEngine(() => new Promise<Float32Array>((resolve) => setTimeout(() => resolve(new Float32Array(2304)), 300)));
+  const engine = fakeEngine(
+    () => new Promise<Float32Array>((resolve) => setTimeout(() => resolve(new Float32Array(2304)), 300)),
+  );
   const corrector = await openCorrector(t, zeroNetwork(), { engine });
   const bytes = syntheticPart10(image());
   const abort = new AbortController();

@@ -76,9 +76,15 @@ test('every file has its result, and a bad one does not stop the others', async 
     ],
   );
   const { files, corrected, leftAlone, failed, frames } = summary;
-  assert.deepEqual({ files, corrected, leftAlone, failed, frames }, { files: 7, corrected: 3, leftAlone: 1, failed: 3, frames: 3 });
-  for (const one of summary.results) if (one.outcome !== 'corrected') assert.ok(one.reason.includes(one.path), one.reason);
-  const outputs = summary.results.flatMap((one) => (one.outcome === 'corrected' ? [resolve(one.output)] : []));
+  assert.deepEqual(
+    { files, corrected, leftAlone, failed, frames },
+    { files: 7, corrected: 3, leftAlone: 1, failed: 3, frames: 3 },
+  );
+  for (const one of summary.results)
+    if (one.outcome !== 'corrected') assert.ok(one.reason.includes(one.path), one.reason);
+  const outputs = summary.results.flatMap((one) =>
+    one.outcome === 'corrected' ? [resolve(one.output)] : [],
+  );
   assert.deepEqual(await written(out), outputs.sort());
   for (const path of outputs) {
     const file = await readFile(path);
@@ -97,7 +103,10 @@ test('the same input again writes the same files; own output is not corrected ag
   await cp(out, join(folder, 'copy'), { recursive: true });
   const twice = await correctFiles({ paths: [folder], out, corrector, derivation });
   assert.equal(once.corrected, 1);
-  assert.deepEqual({ corrected: twice.corrected, leftAlone: twice.leftAlone }, { corrected: 1, leftAlone: 2 });
+  assert.deepEqual(
+    { corrected: twice.corrected, leftAlone: twice.leftAlone },
+    { corrected: 1, leftAlone: 2 },
+  );
   assert.deepEqual(await written(out), [path]);
   assert.ok((await readFile(path!)).equals(bytes));
 });

@@ -9,7 +9,7 @@ import { decodeFrames, parsePart10, string } from '../../../src/dicom/index.js';
 import { modelFolder, zeroNetwork } from '../inference/tinyOnnx.js';
 import { derivation } from './derivation.js';
 
-const data = resolve(process.env['MCNET_DATA'] ?? '../shared/data', 'dicom');
+const data = resolve(process.env.MCNET_DATA ?? '../shared/data', 'dicom');
 const folders = existsSync(data)
   ? readdirSync(data)
       .filter((name) => /^a1[1345]_/.test(name))
@@ -28,7 +28,9 @@ test('every encoding of the shared series keeps every stored pixel', async (t) =
   const syntaxes = new Set<string>();
   for (const folder of folders) {
     await t.test(folder, async () => {
-      const files = readdirSync(join(data, folder)).map((name) => join(data, folder, name));
+      const files = readdirSync(join(data, folder), { recursive: true, withFileTypes: true }).flatMap(
+        (one) => (one.isFile() ? [join(one.parentPath, one.name)] : []),
+      );
       assert.ok(files.length > 0);
       await Promise.all(
         files.map(async (path) => {
@@ -44,9 +46,15 @@ test('every encoding of the shared series keeps every stored pixel', async (t) =
           assert.equal(after.rescaleSlope, before.rescaleSlope);
           assert.equal(after.rescaleIntercept, before.rescaleIntercept);
           for (const [i, frame] of before.frames.entries()) {
-            assert.ok(frame.every((value, at) => value === after.frames[i]![at]), `${path}, frame ${i + 1}`);
+            assert.ok(
+              frame.every((value, at) => value === after.frames[i]![at]),
+              `${path}, frame ${i + 1}`,
+            );
           }
-          assert.notEqual(string(derived.dataSet, 'SOPInstanceUID'), string(source.dataSet, 'SOPInstanceUID'));
+          assert.notEqual(
+            string(derived.dataSet, 'SOPInstanceUID'),
+            string(source.dataSet, 'SOPInstanceUID'),
+          );
         }),
       );
     });

@@ -128,7 +128,9 @@ export function headSlice(
     const x = ((i % columns) / columns - 0.5) / 0.4;
     const y = (Math.floor(i / columns) / rows - 0.5) / 0.45;
     const inside = x * x + y * y < 1;
-    const signal = inside ? 0.35 + 0.2 * Math.cos(20 * x + seed) * Math.sin(17 * y) + 0.05 * random() : 0.02 * random();
+    const signal = inside
+      ? 0.35 + 0.2 * Math.cos(20 * x + seed) * Math.sin(17 * y) + 0.05 * random()
+      : 0.02 * random();
     return Math.round(zero + signal * (range.max - zero));
   });
 }

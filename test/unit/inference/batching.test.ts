@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
-import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
-import { type BatchShape, createBatcher, type Engine, type EngineCapacity, EngineError } from '../../../src/inference/index.js';
+import {
+  type BatchShape,
+  createBatcher,
+  type Engine,
+  type EngineCapacity,
+  EngineError,
+} from '../../../src/inference/index.js';
 
 interface Run {
   slices: number;
@@ -53,7 +59,10 @@ test('slices that arrive together run together, in batches of one shape, and eac
   for (const [i, answer] of answers.entries()) {
     assert.deepEqual([...answer.residual], new Array(i % 2 === 0 ? 4 : 6).fill(-i));
   }
-  assert.deepEqual(runs.map((run) => run.slices), [4, 4, 2, 2]);
+  assert.deepEqual(
+    runs.map((run) => run.slices),
+    [4, 4, 2, 2],
+  );
   assert.equal(batcher.depth, 0);
   assert.equal(batcher.running, 0);
 });
@@ -76,7 +85,10 @@ test('after a run, slices wait for company no longer than the bound', async () =
   const [{ batch, queueMs }] = await Promise.all([first, second]);
   assert.equal(batch, 2);
   assert.ok(queueMs >= 55 && queueMs < 1000, `waited ${queueMs} ms`);
-  assert.deepEqual(runs.map((run) => run.slices), [1, 2]);
+  assert.deepEqual(
+    runs.map((run) => run.slices),
+    [1, 2],
+  );
 });
 
 test('as many runs at once as the engine has lanes', async () => {
@@ -96,7 +108,9 @@ test('a shape with much to do does not starve another', async () => {
   const batcher = createBatcher(engine, { maxBatch: 2 });
   const many = Array.from({ length: 10 }, (_, i) => batcher.infer(slice(i), 2, 2));
   const one = batcher.infer(slice(99, 9), 3, 3);
-  const late = delay(1).then(() => Promise.all(Array.from({ length: 10 }, (_, i) => batcher.infer(slice(i), 2, 2))));
+  const late = delay(1).then(() =>
+    Promise.all(Array.from({ length: 10 }, (_, i) => batcher.infer(slice(i), 2, 2))),
+  );
   await Promise.all([...many, one, late]);
   assert.ok(order.indexOf('3x3') <= 6, order.join(' '));
 });
@@ -107,11 +121,20 @@ test('out of memory halves the batch until it fits, and later batches stay small
   });
   const batcher = createBatcher(engine, { maxBatch: 8 });
   const first = await Promise.all(Array.from({ length: 8 }, (_, i) => batcher.infer(slice(i), 2, 2)));
-  assert.deepEqual(first.map((answer) => answer.residual[0]), [-0, -1, -2, -3, -4, -5, -6, -7]);
-  assert.deepEqual(runs.map((run) => run.slices), [8, 4, 2, 2, 2, 2]);
+  assert.deepEqual(
+    first.map((answer) => answer.residual[0]),
+    [-0, -1, -2, -3, -4, -5, -6, -7],
+  );
+  assert.deepEqual(
+    runs.map((run) => run.slices),
+    [8, 4, 2, 2, 2, 2],
+  );
   runs.length = 0;
   await Promise.all(Array.from({ length: 4 }, (_, i) => batcher.infer(slice(i), 2, 2)));
-  assert.deepEqual(runs.map((run) => run.slices), [2, 2]);
+  assert.deepEqual(
+    runs.map((run) => run.slices),
+    [2, 2],
+  );
 });
 
 test('a single slice that does not fit is given back as out of memory; the next one runs', async () => {
@@ -129,7 +152,10 @@ test('a slice that the network refuses fails by itself, not with its batch', asy
   });
   const batcher = createBatcher(engine, { maxBatch: 4 });
   const outcomes = await Promise.allSettled([1, 13, 2, 3].map((value) => batcher.infer(slice(value), 2, 2)));
-  assert.deepEqual(outcomes.map((one) => one.status), ['fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
+  assert.deepEqual(
+    outcomes.map((one) => one.status),
+    ['fulfilled', 'rejected', 'fulfilled', 'fulfilled'],
+  );
 });
 
 test('a crash is tried again, and ends after a few attempts', async () => {
@@ -190,14 +216,17 @@ test('whatever arrives when, and whatever fails on the way, every slice gets its
         const { engine, mostAtOnce } = fakeEngine({ lanes }, async (run, nth) => {
           const fault = faults[nth - 1];
           await delay(run.rows % 2);
-          if (fault === 'crashed' || (fault !== undefined && run.slices > 1)) throw new EngineError(fault, 'injected');
+          if (fault === 'crashed' || (fault !== undefined && run.slices > 1))
+            throw new EngineError(fault, 'injected');
         });
         const batcher = createBatcher(engine, { maxBatch, maxWaitMs: 1 });
         const answers: Promise<void>[] = [];
         for (const [i, { shape, pause }] of arrivals.entries()) {
           if (pause > 0) await delay(pause);
           const answer = batcher.infer(slice(i, shape * 2), shape, 2);
-          answers.push(answer.then(({ residual }) => assert.deepEqual([...residual], new Array(shape * 2).fill(-i))));
+          answers.push(
+            answer.then(({ residual }) => assert.deepEqual([...residual], new Array(shape * 2).fill(-i))),
+          );
         }
         await Promise.all(answers);
         assert.ok(mostAtOnce() <= lanes);

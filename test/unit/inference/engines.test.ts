@@ -47,7 +47,12 @@ test('alone or side by side, one slice or a batch: the answer is the same bit fo
   const alone = [];
   for (const slice of slices) alone.push(await engine.run(slice.slice(), [1, 1, rows, columns], true));
   const together = await Promise.all(slices.map((slice) => engine.run(slice.slice(), [1, 1, rows, columns])));
-  const batch = await engine.run(Float32Array.from(slices.flatMap((slice) => [...slice])), [6, 1, rows, columns]);
+  const batch = await engine.run(Float32Array.from(slices.flatMap((slice) => [...slice])), [
+    6,
+    1,
+    rows,
+    columns,
+  ]);
   for (const [i, expected] of alone.entries()) {
     assert.deepEqual(together[i], expected);
     assert.deepEqual(batch.slice(i * rows * columns, (i + 1) * rows * columns), expected);
@@ -138,7 +143,10 @@ test('a lost device ends the session and a new one is opened', async (t) => {
 test('a run that never ends is given up after its time', async () => {
   const options = { modelPath: '', provider: 'cpu', threads: 1, spin: false, deviceId: 0 } as const;
   const lane = await openLane(FAULTY, options, 100);
-  await assert.rejects(lane.run(filled(15), one), { code: 'crashed', message: /1×1×2×2 gave no answer within 0.1 s/ });
+  await assert.rejects(lane.run(filled(15), one), {
+    code: 'crashed',
+    message: /1×1×2×2 gave no answer within 0.1 s/,
+  });
   assert.match(await lane.lost, /no answer/);
 });
 
@@ -160,7 +168,8 @@ test("runtimes' messages are told apart by what can be done about them", () => {
     'WebGPU device lost': 'crashed',
     'concatbase.h:133 Non concat axis dimensions must match': 'failed',
   } as const;
-  for (const [message, code] of Object.entries(cases)) assert.equal(classifyRuntimeError(message), code, message);
+  for (const [message, code] of Object.entries(cases))
+    assert.equal(classifyRuntimeError(message), code, message);
 });
 
 test('cores are those of the cgroup where it has fewer', () => {
@@ -173,9 +182,12 @@ test('cores are those of the cgroup where it has fewer', () => {
 
 test('the TensorFlow.js engine says what to install when it is absent', async (t) => {
   const model = await tinyModel(t, zeroNetwork());
-  await assert.rejects(openTensorflowEngine(model, { packages: ['@tensorflow/not-there'] }), (error: EngineError) => {
-    assert.equal(error.code, 'unavailable');
-    assert.match(error.message, /npm install @tensorflow\/not-there/);
-    return true;
-  });
+  await assert.rejects(
+    openTensorflowEngine(model, { packages: ['@tensorflow/not-there'] }),
+    (error: EngineError) => {
+      assert.equal(error.code, 'unavailable');
+      assert.match(error.message, /npm install @tensorflow\/not-there/);
+      return true;
+    },
+  );
 });

@@ -10,7 +10,7 @@ test('a model folder is loaded, and what the model card says besides is kept', a
   const model = await loadModel(folder);
   assert.equal(model.manifest.name, 'tiny');
   assert.equal(model.onnxPath, join(folder, 'model.onnx'));
-  assert.deepEqual(model.manifest['trainedOn'], { subjects: 45 });
+  assert.deepEqual(model.manifest.trainedOn, { subjects: 45 });
 });
 
 test('every broken model folder is refused with its path and what to do', async (t) => {
@@ -18,7 +18,12 @@ test('every broken model folder is refused with its path and what to do', async 
     ['no folder', 'missing', /no model in .*ENOENT.*configuration/, (f) => rm(f, { recursive: true })],
     ['not JSON', 'invalid', /model\.json is not JSON/, (f) => writeFile(join(f, 'model.json'), '{ "name": ')],
     ['no weights', 'missing', /model\.onnx cannot be read/, (f) => rm(join(f, 'model.onnx'))],
-    ['other weights', 'digest', /not the released ones.*SHA-256/, (f) => writeFile(join(f, 'model.onnx'), 'x')],
+    [
+      'other weights',
+      'digest',
+      /not the released ones.*SHA-256/,
+      (f) => writeFile(join(f, 'model.onnx'), 'x'),
+    ],
   ];
   for (const [name, code, message, damage] of cases) {
     await t.test(name, async (t) => {
@@ -44,6 +49,9 @@ test('an invalid manifest names the key', async (t) => {
     [{ output: 'image' }, 'output'],
   ] as const) {
     const folder = await modelFolder(t, zeroNetwork(), changes);
-    await assert.rejects(loadModel(folder), (error: ModelError) => error.code === 'invalid' && error.message.includes(`${key}: `));
+    await assert.rejects(
+      loadModel(folder),
+      (error: ModelError) => error.code === 'invalid' && error.message.includes(`${key}: `),
+    );
   }
 });

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
-import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { FETCH_PROVIDERS, graphicsDevices, type Machine, runtimeFolder, whyNot } from '../../../src/inference/engines/devices.js';
+import { fileURLToPath } from 'node:url';
+import {
+  FETCH_PROVIDERS,
+  graphicsDevices,
+  type Machine,
+  runtimeFolder,
+  whyNot,
+} from '../../../src/inference/engines/devices.js';
 import type { openOneEngine } from '../../../src/inference/engines/open.js';
 import { probe } from '../../../src/inference/engines/probe.js';
 import {
@@ -61,7 +67,11 @@ test('with a device, what is missing is named together with how to get it', () =
 });
 
 test('a render node is a device, and its driver is told', () => {
-  const files = { '/dev/dri/renderD128': '', '/dev/dri/card0': '', '/sys/class/drm/renderD128/device/uevent': 'DRIVER=i915\n' };
+  const files = {
+    '/dev/dri/renderD128': '',
+    '/dev/dri/card0': '',
+    '/sys/class/drm/renderD128/device/uevent': 'DRIVER=i915\n',
+  };
   assert.deepEqual(graphicsDevices(machine(files)), ['/dev/dri/renderD128 (i915)']);
 });
 
@@ -98,7 +108,8 @@ test('auto takes the first engine that works and keeps the reasons of the others
   let refusedThen: unknown;
   const openOne: typeof openOneEngine = (name, _model, options) => {
     asked.push(name);
-    if (name !== 'webgpu') return Promise.reject(new EngineError('unavailable', `engine ${name}: no ${name} here`));
+    if (name !== 'webgpu')
+      return Promise.reject(new EngineError('unavailable', `engine ${name}: no ${name} here`));
     refusedThen = options.refused;
     return Promise.resolve(fakeEngine(name).engine);
   };
@@ -114,7 +125,8 @@ test('auto takes the first engine that works and keeps the reasons of the others
 
 test('when no engine works, the error holds every reason', async (t) => {
   const model = await tinyModel(t, zeroNetwork());
-  const openOne: typeof openOneEngine = (name) => Promise.reject(new EngineError('unavailable', `because of ${name}`));
+  const openOne: typeof openOneEngine = (name) =>
+    Promise.reject(new EngineError('unavailable', `because of ${name}`));
   await assert.rejects(
     openEngine('auto', model, { openOne }),
     /no engine works on this machine\. tensorrt: because of tensorrt; .*cpu: because of cpu/,
@@ -125,7 +137,9 @@ test('an engine that fails for good while it runs is followed by the next one, a
   const model = await tinyModel(t, zeroNetwork());
   let runs = 0;
   const broken = fakeEngine('cuda', (data) =>
-    ++runs > 2 ? Promise.reject(new EngineError('unavailable', 'the device fell off the bus')) : Promise.resolve(data),
+    ++runs > 2
+      ? Promise.reject(new EngineError('unavailable', 'the device fell off the bus'))
+      : Promise.resolve(data),
   );
   const openOne: typeof openOneEngine = (name) =>
     name === 'cuda'
@@ -134,7 +148,10 @@ test('an engine that fails for good while it runs is followed by the next one, a
         ? Promise.resolve(fakeEngine('cpu').engine)
         : Promise.reject(new EngineError('unavailable', 'not here'));
   const changes: [EngineDescription, string][] = [];
-  const engine = await openEngine('auto', model, { openOne, onChange: (now, reason) => changes.push([now, reason]) });
+  const engine = await openEngine('auto', model, {
+    openOne,
+    onChange: (now, reason) => changes.push([now, reason]),
+  });
   const batcher = createBatcher(engine, { maxBatch: 2 });
   const answers = await Promise.all(
     Array.from({ length: 12 }, (_, i) => batcher.infer(new Float32Array(4).fill(i), 2, 2)),
@@ -152,17 +169,28 @@ test('an engine asked for by name is opened or refused with the reason, never re
   const model = await tinyModel(t, zeroNetwork());
   const missing = whyNot('cuda');
   if (missing === undefined) return t.skip('this machine has CUDA');
-  await assert.rejects(openEngine('cuda', model), { code: 'unavailable', message: `engine cuda: ${missing}` });
+  await assert.rejects(openEngine('cuda', model), {
+    code: 'unavailable',
+    message: `engine cuda: ${missing}`,
+  });
 });
 
 test('the doctor tells model, engines and a timed run', async (t) => {
   const folder = await modelFolder(t, scalingNetwork(0.1));
   const diagnosis = await diagnose({ modelFolder: folder, engine: 'cpu' });
   assert.ok('sha256' in diagnosis.model && diagnosis.model.name === 'tiny');
-  assert.deepEqual(diagnosis.engines.map((one) => one.engine).sort(), ['cpu', 'cuda', 'tensorflow', 'tensorrt', 'webgpu']);
+  assert.deepEqual(diagnosis.engines.map((one) => one.engine).sort(), [
+    'cpu',
+    'cuda',
+    'tensorflow',
+    'tensorrt',
+    'webgpu',
+  ]);
   for (const one of diagnosis.engines) assert.equal(one.usable, one.problem === undefined);
   assert.ok(diagnosis.inference !== undefined && 'medianMs' in diagnosis.inference);
-  assert.ok(diagnosis.inference.medianMs > 0 && diagnosis.inference.medianMs <= diagnosis.inference.slowestMs);
+  assert.ok(
+    diagnosis.inference.medianMs > 0 && diagnosis.inference.medianMs <= diagnosis.inference.slowestMs,
+  );
   assert.ok(diagnosis.healthy);
 });
 

@@ -17,7 +17,11 @@ test('a wider edge is less sharp and spreads its gradient over more pixels, at a
   const blurred = sharpnessOf(disc(8), side, side);
   assert.ok(sharp.sharpness > 5 * blurred.sharpness, `${sharp.sharpness} against ${blurred.sharpness}`);
   assert.ok(sharp.gradientEntropy < blurred.gradientEntropy);
-  const brighter = sharpnessOf(disc(1).map((value) => 3 * value + 100), side, side);
+  const brighter = sharpnessOf(
+    disc(1).map((value) => 3 * value + 100),
+    side,
+    side,
+  );
   assert.ok(Math.abs(brighter.sharpness - sharp.sharpness) < 1e-9);
   assert.ok(Math.abs(brighter.gradientEntropy - sharp.gradientEntropy) < 1e-9);
 });

@@ -1,10 +1,9 @@
 /** Writes tiny ONNX models by hand (onnx.proto3), so that tests know exactly what a network answers. */
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { rm } from 'node:fs/promises';
 import { type LoadedModel, loadModel } from '../../../src/inference/index.js';
 
 function varint(value: number): Buffer {
@@ -59,7 +58,12 @@ function tensorOf(field: number, name: string): Buffer {
   return message(field, text(1, name), message(2, message(1, int(1, FLOAT), message(2, ...dims))));
 }
 
-export function onnxModel(o: { nodes: Node[]; scalars?: Record<string, number>; input?: string; output?: string }): Buffer {
+export function onnxModel(o: {
+  nodes: Node[];
+  scalars?: Record<string, number>;
+  input?: string;
+  output?: string;
+}): Buffer {
   return Buffer.concat([
     int(1, 8),
     message(
@@ -82,7 +86,12 @@ export const zeroNetwork = (): Buffer =>
 export const blurNetwork = (): Buffer =>
   onnxModel({
     nodes: [
-      { op: 'AveragePool', inputs: ['input'], output: 'mean', ints: { kernel_shape: [3, 3], pads: [1, 1, 1, 1] } },
+      {
+        op: 'AveragePool',
+        inputs: ['input'],
+        output: 'mean',
+        ints: { kernel_shape: [3, 3], pads: [1, 1, 1, 1] },
+      },
       { op: 'Sub', inputs: ['mean', 'input'], output: 'residual' },
     ],
   });
@@ -106,7 +115,11 @@ export async function modelFolder(
   return folder;
 }
 
-export async function writeModel(folder: string, onnx: Buffer, changes: Record<string, unknown> = {}): Promise<void> {
+export async function writeModel(
+  folder: string,
+  onnx: Buffer,
+  changes: Record<string, unknown> = {},
+): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'model.onnx'), onnx);
   const manifest = {
@@ -122,6 +135,10 @@ export async function writeModel(folder: string, onnx: Buffer, changes: Record<s
   await writeFile(join(folder, 'model.json'), JSON.stringify(manifest, null, 2));
 }
 
-export async function tinyModel(t: TestContext, onnx: Buffer, changes: Record<string, unknown> = {}): Promise<LoadedModel> {
+export async function tinyModel(
+  t: TestContext,
+  onnx: Buffer,
+  changes: Record<string, unknown> = {},
+): Promise<LoadedModel> {
   return loadModel(await modelFolder(t, onnx, changes));
 }
