@@ -169,13 +169,20 @@ function finish(work: Work, frame: number, before: StoredPixels, after: StoredPi
   work.quality[frame] = qualityOf(before, after, rows, columns);
 }
 
+/** Whether all values are numbers: their sum is one only then, and cannot overflow. */
+function allFinite(values: Float32Array): boolean {
+  let sum = 0;
+  for (let i = 0; i < values.length; i += 1) sum += values[i]!;
+  return Number.isFinite(sum);
+}
+
 function add(work: Work, frame: number, residual: Float32Array): void {
   const sent = work.away.get(frame);
   if (sent === undefined) return;
   work.away.delete(frame);
   const { reader, ms } = work;
   const at = performance.now();
-  if (!residual.every(Number.isFinite)) {
+  if (!allFinite(residual)) {
     throw new CorrectionError(
       'engine',
       false,
