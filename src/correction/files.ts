@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Derivation } from '../dicom/index.js';
 import type { Quality } from '../inference/index.js';
 import type { Corrected, Corrector, CorrectorDescription } from './corrector.js';
@@ -11,7 +11,7 @@ export type FileResult =
   | {
       path: string;
       outcome: 'corrected';
-      /** Path of the derived file. */
+      /** Path of the derived file: `out`/<series UID>/<SOP UID>.dcm. */
       output: string;
       series: string;
       sop: string;
@@ -120,7 +120,7 @@ export async function writeAtomically(path: string, bytes: Uint8Array): Promise<
 export async function correctFiles(options: CorrectFilesOptions): Promise<FilesSummary> {
   const { corrector, derivation, signal } = options;
   const startedAt = performance.now();
-  const out = resolve(options.out);
+  const { out } = options;
   await mkdir(out, { recursive: true });
   const found = await findFiles(options.paths);
   const results: FileResult[] = new Array(found.length);
@@ -154,7 +154,7 @@ export async function correctFiles(options: CorrectFilesOptions): Promise<FilesS
       return {
         path,
         outcome: 'corrected',
-        output: relative(process.cwd(), output),
+        output,
         series,
         sop,
         frames,
