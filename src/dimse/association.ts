@@ -5,6 +5,7 @@ import type { DataStream } from './data-stream.js';
 import { type AssociationEnd, Dul, type DulUser } from './dul.js';
 import { DimseError } from './errors.js';
 import { FragmentWriter, fragmentLength } from './fragment-writer.js';
+import { nextMessageId } from './message-id.js';
 import { type IncomingMessage, MessageReceiver } from './message-receiver.js';
 import {
   AbortReason,
@@ -173,7 +174,8 @@ export class Association implements DulUser {
     onPending?: (response: ResponseMessage) => void,
   ): Promise<ResponseMessage> {
     this.assertOpen();
-    const messageId = this.nextMessageId();
+    const messageId = nextMessageId(this.lastMessageId, this.pending);
+    this.lastMessageId = messageId;
     const response = new Promise<ResponseMessage>((resolve, reject) => {
       this.pending.set(messageId, { resolve, reject, onPending });
     });
@@ -257,14 +259,6 @@ export class Association implements DulUser {
         transient: true,
       });
     }
-  }
-
-  /** Message ids wrap at 65535 and skip those in progress (PS3.7 section 7: unique among outstanding operations). */
-  private nextMessageId(): number {
-    do {
-      this.lastMessageId = this.lastMessageId >= 0xffff ? 1 : this.lastMessageId + 1;
-    } while (this.pending.has(this.lastMessageId));
-    return this.lastMessageId;
   }
 
   /** Messages are never interleaved: each waits for the one before it. */

@@ -546,22 +546,6 @@ test('A-RELEASE-RQ is answered after the response of the operation in progress',
   assert.equal(events.at(-1)?.info.operations, 1);
 });
 
-test('a peer that never reads its responses is not read from without end', async (t) => {
-  const { server } = await start(t);
-  const peer = await open(t, server);
-  peer.socket.pause();
-  const echoes = Buffer.concat(Array.from({ length: 2000 }, () => pdata(3, COMMAND | LAST, echoCommand(1))));
-  let idle = 0;
-  for (let i = 0; i < 400 && idle < 5; i += 1) {
-    const before = peer.socket.writableLength;
-    if (before < 8 * 1024 * 1024) peer.socket.write(echoes);
-    await sleep(5);
-    idle = before > 4 * 1024 * 1024 && peer.socket.writableLength >= before ? idle + 1 : 0;
-  }
-  assert.equal(idle, 5, 'the server stopped reading');
-  assert.ok(server.bufferedBytes() < 1024 * 1024);
-});
-
 test('who called is told without secrets', async (t) => {
   const { server, events } = await start(t);
   const identity = { type: 2, responseRequested: true, name: 'technologist' };
