@@ -4,7 +4,7 @@ import { CommandField, type CommandSet, encodeCommandSet, RESPONSE_BIT } from '.
 import type { DataStream } from './data-stream.js';
 import { type AssociationEnd, Dul, type DulUser } from './dul.js';
 import { DimseError } from './errors.js';
-import { FragmentWriter, fragmentLength } from './fragment-writer.js';
+import { FragmentWriter, fragmentLength, OddLengthError } from './fragment-writer.js';
 import { nextMessageId } from './message-id.js';
 import { type IncomingMessage, MessageReceiver } from './message-receiver.js';
 import {
@@ -24,6 +24,7 @@ import type {
   PeerInformation,
 } from './service.js';
 import { Status } from './status.js';
+import { DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN } from './transfer-syntaxes.js';
 
 export interface AssociationOptions {
   role: 'requestor' | 'acceptor';
@@ -287,31 +288,32 @@ export class Association implements DulUser {
   ): Promise<void> {
     this.assertOpen();
     const writer = this.writer!;
-    await writer.writeWhole(contextId, true, encodeCommandSet(command));
-    if (Buffer.isBuffer(dataSet)) await writer.writeWhole(contextId, false, dataSet);
-    else if (dataSet !== undefined) await this.transmitStream(writer, contextId, dataSet);
+    await writer.writeCommand(contextId, encodeCommandSet(command));
+    if (dataSet !== undefined) await this.transmitDataSet(writer, contextId, dataSet);
     await writer.flush();
     if (this.end !== undefined) throw this.endError();
   }
 
-  private async transmitStream(
+  private async transmitDataSet(
     writer: FragmentWriter,
     contextId: number,
-    source: AsyncIterable<Buffer>,
+    dataSet: Buffer | AsyncIterable<Buffer>,
   ): Promise<void> {
+    const deflated = this.contexts.get(contextId)?.transferSyntax === DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN;
+    const padding = deflated ? 'null' : 'none';
     try {
-      await writer.writeStream(contextId, source, (forSource) => {
-        this.waitingForSource = forSource;
-        this.timer.touch();
-      });
+      if (Buffer.isBuffer(dataSet)) await writer.writeDataSet(contextId, dataSet, padding);
+      else {
+        await writer.writeStream(contextId, dataSet, padding, (forSource) => {
+          this.waitingForSource = forSource;
+          this.timer.touch();
+        });
+      }
     } catch (cause) {
       // A message once begun can only be completed or aborted: never send a truncated data set as a whole one.
-      const error = new DimseError('local', `the data set to send could not be read: ${messageOf(cause)}`, {
-        transient: true,
-        cause,
-      });
-      this.dul.abort('the data set to send could not be read');
-      throw error;
+      const message = `the data set cannot be sent: ${messageOf(cause)}`;
+      this.dul.abort(message);
+      throw new DimseError('local', message, { transient: !(cause instanceof OddLengthError), cause });
     } finally {
       this.waitingForSource = false;
     }

@@ -26,6 +26,24 @@ export function fragmentLength(peerMaxPduLength: number): number {
   return (pdu - PDV_HEADER_LENGTH) & ~1;
 }
 
+/**
+ * What happens to a data set of odd length. Fragments are even (PS3.8 annex E.2): a deflated stream gets one trailing
+ * NULL (PS3.5 section A.5), for anything else an odd length means that it is broken.
+ */
+export type Padding = 'null' | 'none';
+
+const NULL_BYTE = Buffer.alloc(1);
+
+/** A data set that is not deflated and has an odd length. */
+export class OddLengthError extends Error {
+  constructor(length: number) {
+    super(
+      `the data set has an odd length (${length} bytes), so it is not a DICOM data set (PS3.5 section 7.1.1)`,
+    );
+    this.name = 'OddLengthError';
+  }
+}
+
 /** Writes one message at a time; every await is for the peer to take what was written. */
 export class FragmentWriter {
   private batch: Buffer[] = [];
@@ -39,8 +57,19 @@ export class FragmentWriter {
     private readonly maxFragment: number,
   ) {}
 
-  /** A value whose bytes are all here. */
-  async writeWhole(contextId: number, isCommand: boolean, bytes: Buffer): Promise<void> {
+  /** A command set. */
+  async writeCommand(contextId: number, command: Buffer): Promise<void> {
+    await this.writeBytes(contextId, true, command);
+  }
+
+  /** A data set whose bytes are all here. Throws OddLengthError before anything is written. */
+  async writeDataSet(contextId: number, dataSet: Buffer, padding: Padding): Promise<void> {
+    const odd = dataSet.length % 2 === 1;
+    if (odd && padding === 'none') throw new OddLengthError(dataSet.length);
+    await this.writeBytes(contextId, false, odd ? Buffer.concat([dataSet, NULL_BYTE]) : dataSet);
+  }
+
+  private async writeBytes(contextId: number, isCommand: boolean, bytes: Buffer): Promise<void> {
     let offset = 0;
     do {
       const end = Math.min(bytes.length, offset + this.maxFragment);
@@ -51,19 +80,25 @@ export class FragmentWriter {
     } while (offset < bytes.length);
   }
 
-  /** A data set that is read while it is sent. `waiting` tells when the wait is for its source, not for the peer. */
+  /**
+   * A data set that is read while it is sent. `waiting` tells when the wait is for its source, not for the peer.
+   * Throws what the source throws, and OddLengthError at its end.
+   */
   async writeStream(
     contextId: number,
     source: AsyncIterable<Buffer>,
+    padding: Padding,
     waiting: (forSource: boolean) => void,
   ): Promise<void> {
     const queue: Buffer[] = [];
     let queued = 0;
+    let length = 0;
     waiting(true);
     for await (const part of source) {
       waiting(false);
       queue.push(part);
       queued += part.length;
+      length += part.length;
       while (queued > this.maxFragment) {
         this.add(contextId, false, false, cut(queue, this.maxFragment), this.maxFragment);
         queued -= this.maxFragment;
@@ -73,6 +108,11 @@ export class FragmentWriter {
       waiting(true);
     }
     waiting(false);
+    if (queued % 2 === 1) {
+      if (padding === 'none') throw new OddLengthError(length);
+      queue.push(NULL_BYTE);
+      queued += 1;
+    }
     this.add(contextId, false, true, queue, queued);
   }
 

@@ -2,12 +2,13 @@
 
 export const IMPLICIT_VR_LITTLE_ENDIAN = '1.2.840.10008.1.2';
 export const EXPLICIT_VR_LITTLE_ENDIAN = '1.2.840.10008.1.2.1';
+export const DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN = '1.2.840.10008.1.2.1.99';
 
 /** Keyed by UID, valued by the name of PS3.6 table A-1. */
 export const STORED_TRANSFER_SYNTAXES: ReadonlyMap<string, string> = new Map([
   [IMPLICIT_VR_LITTLE_ENDIAN, 'Implicit VR Little Endian'],
   [EXPLICIT_VR_LITTLE_ENDIAN, 'Explicit VR Little Endian'],
-  ['1.2.840.10008.1.2.1.99', 'Deflated Explicit VR Little Endian'],
+  [DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, 'Deflated Explicit VR Little Endian'],
   ['1.2.840.10008.1.2.2', 'Explicit VR Big Endian'],
   ['1.2.840.10008.1.2.5', 'RLE Lossless'],
   ['1.2.840.10008.1.2.4.50', 'JPEG Baseline (Process 1)'],

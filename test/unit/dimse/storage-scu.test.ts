@@ -365,6 +365,27 @@ test('data that breaks off is never sent as a whole object, and the rest goes ov
   assert.deepEqual([...received.keys()].sort(), ['1.2.3.1', '1.2.3.3', '1.2.3.4']);
 });
 
+test('odd lengths: a deflated data set is padded, any other is not DICOM and is lost alone', async (t) => {
+  const { server, received } = await receiver(t);
+  const odd = Buffer.from('odd');
+  async function* stream(): AsyncGenerator<Buffer> {
+    yield odd;
+  }
+  const deflated = { transferSyntaxUid: '1.2.840.10008.1.2.1.99' };
+  const outcomes = await storeInstances(target(server.port, { operations: 1 }), [
+    instance(1, { ...deflated, open: () => Promise.resolve(odd) }),
+    instance(2, { ...deflated, open: () => Promise.resolve(stream()) }),
+    instance(3, { open: () => Promise.resolve(odd) }),
+    instance(4, { open: () => Promise.resolve(stream()) }),
+    instance(5),
+  ]);
+  assert.deepEqual(kinds(outcomes), ['accepted', 'accepted', 'lost', 'lost', 'accepted']);
+  assert.match(outcomes[2]!.message, /odd length \(3 bytes\)/);
+  assert.deepEqual(received.get('1.2.3.1'), Buffer.from('odd\0'));
+  assert.deepEqual(received.get('1.2.3.2'), Buffer.from('odd\0'));
+  assert.deepEqual([...received.keys()].sort(), ['1.2.3.1', '1.2.3.2', '1.2.3.5']);
+});
+
 test('more than 128 contexts are split over several associations', async (t) => {
   let accepted = 0;
   const { server, received } = await receiver(t, {
