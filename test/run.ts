@@ -9,27 +9,30 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
+const project = fileURLToPath(new URL('../..', import.meta.url));
 const args = process.argv.slice(2);
 const forbidSkip = args.includes('--forbid-skip');
 const folders = args.filter((arg) => !arg.startsWith('--'));
-const chosen = folders.length > 0 ? folders : ['test/unit', 'training/test'];
+const chosen = folders.length > 0 ? folders : ['test/unit', 'test/peers', 'training/test'];
 
 const files = chosen.flatMap((folder) =>
-  folder.endsWith('.js')
-    ? [join(root, folder)]
-    : readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-        .filter((name) => name.endsWith('.test.js'))
-        .map((name) => join(root, folder, name)),
+  folder.endsWith('.test.ts')
+    ? [folder]
+    : readdirSync(join(project, folder), { recursive: true, encoding: 'utf8' })
+        .filter((name) => name.endsWith('.test.ts'))
+        .map((name) => join(folder, name)),
 );
 if (files.length === 0) {
-  console.error(`no *.test.js under ${chosen.join(', ')}: run "npm run build" first`);
+  console.error(`no *.test.ts under ${chosen.join(', ')}`);
   process.exit(1);
 }
 
 let failed = 0;
 let skipped = 0;
-const stream = run({ files: files.sort(), concurrency: true });
+const stream = run({
+  files: files.sort().map((file) => join(project, 'dist', file.replace(/\.ts$/, '.js'))),
+  concurrency: true,
+});
 stream.on('test:fail', () => {
   failed += 1;
 });

@@ -1,3 +1,3 @@
 import { test } from 'node:test';
 
-test('scaffold', () => {});
+test('peers scaffold', () => {});

@@ -1,0 +1,3 @@
+export { encodePng } from './png.js';
+export { drawSheet, type Panel, type Sheet } from './sheet.js';
+export { escapeXml, svgToPng } from './svg.js';
