@@ -5,7 +5,7 @@ import { createReadStream } from 'node:fs';
 import { readFile, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type Clock, monotonicClock } from './clock.js';
-import { type Database, DatabaseError, openDatabase } from './database.js';
+import { type Database, openDatabase } from './database.js';
 import { type InstanceFiles, openInstanceFiles, type PartFile } from './files.js';
 import {
   type Instance,
@@ -15,7 +15,7 @@ import {
   type Source,
   selectInstance,
 } from './instance.js';
-import { damageOf, type Recovery, reconcile } from './reconcile.js';
+import { damageOf, examine, type Recovery, reconcile } from './reconcile.js';
 
 /** Objects up to this size are read into one buffer, larger ones are streamed. */
 const wholeReadLimit = 4 * 1024 * 1024;
@@ -63,13 +63,17 @@ export interface Archive {
   /** One at a time for each key, in order of the calls. */
   exclusively<T>(key: string, work: () => Promise<T>): Promise<T>;
   /**
-   * Places the file, then commits row and `within` in one transaction. When it resolves both are on disk;
-   * when it rejects neither is in the archive.
+   * Places the file, then commits row and `within` in one transaction. When it resolves both are on disk.
+   * When it rejects, neither is in the archive; or, when the disk failed at the very end, the row is there and
+   * marked as damaged.
    */
   add(part: PartFile, instance: NewInstance, within?: (instance: Instance) => void): Promise<Instance>;
   /** Puts a whole file in the place of a damaged one with the same digest. */
   heal(part: PartFile, instance: Instance, dataSetOffset: number, within?: () => void): Promise<Instance>;
-  /** Looks at the file; marks the row and returns what is wrong, or undefined when it has its size. */
+  /**
+   * Looks at the file: at its size, or, when it is known as damaged, whether it is whole again (restored from a
+   * backup). Keeps the row in step and returns what is wrong.
+   */
   check(instance: Instance): Promise<string | undefined>;
   /** The whole file. */
   readFile(instance: Instance): Promise<Buffer>;
@@ -95,6 +99,9 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
   const files = await openInstanceFiles(resolve(data));
   const db = await openDatabase(join(files.root, 'mcnet.sqlite'));
   const locks = new Map<string, Promise<unknown>>();
+  const unsettled = new Set<number>();
+  let rowsToCompare = 0;
+  let bytesToCompare = 0;
 
   const setting = (name: string) =>
     db.get<{ value: string }>('SELECT value FROM settings WHERE name = ?', name)?.value;
@@ -120,12 +127,7 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     );
   };
 
-  const recovery = await reconcile(
-    db,
-    files,
-    setting('clean') === 'no',
-    Number(setting('last clean id') ?? 0),
-  );
+  const recovery = await reconcile(db, files, setting('clean') === 'no', Number(setting('settled id') ?? 0));
   db.transaction(() => {
     setSetting('clean', 'no');
     for (const { id, sop, damage } of recovery.damaged) {
@@ -213,16 +215,19 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     }
   }
 
-  async function markDamage(instance: Instance, damage: string): Promise<void> {
-    await db.commit(() => {
-      db.run('UPDATE instances SET damage = ? WHERE id = ?', damage, instance.id);
-      audit('damage found', {
-        study: instance.study,
-        series: instance.series,
-        sop: instance.sop,
-        detail: damage,
-      });
-    });
+  function markDamage({ id, study, series, sop }: Instance, damage: string): void {
+    db.run('UPDATE instances SET damage = ? WHERE id = ?', damage, id);
+    audit('damage found', { study, series, sop, detail: damage });
+  }
+
+  /** Writes down now and then up to which row all files are on disk for good: what a start need not compare. */
+  function noteSettled(newest: Instance): void {
+    rowsToCompare += 1;
+    bytesToCompare += newest.bytes;
+    if (rowsToCompare < 256 && bytesToCompare < 64 * 1024 * 1024) return;
+    rowsToCompare = 0;
+    bytesToCompare = 0;
+    setSetting('settled id', String(Math.min(...unsettled) - 1));
   }
 
   return {
@@ -257,24 +262,38 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     async add(part, instance, within) {
       const path = files.relativePath(instance.study, instance.series, instance.sop, instance.version);
       const size = part.bytes;
+      const { settle } = await files.place(part, path);
+      let stored: Instance;
       try {
-        await files.place(part, path);
-        const stored = await db.commit(() => {
+        stored = await db.group(() => {
           const inserted = insert(path, size, instance);
           within?.(inserted);
+          unsettled.add(inserted.id);
+          noteSettled(inserted);
           return inserted;
         });
-        bytes += size;
-        return stored;
       } catch (error) {
-        // Nobody was told that it is kept. A commit that may or may not be on disk keeps its file.
-        if (!(error instanceof DatabaseError)) await files.remove(path).catch(() => {});
+        await settle().catch(() => {});
+        await files.remove(path);
         throw error;
       }
+      bytes += size;
+      try {
+        // Side by side: nobody hears of it before all of it is on disk, and a start after a power cut in
+        // between compares the files of the newest rows with their digests.
+        await Promise.all([settle(), db.sync()]);
+      } catch (error) {
+        db.transaction(() => markDamage(stored, 'the disk failed while it was written'));
+        throw error;
+      } finally {
+        unsettled.delete(stored.id);
+      }
+      return stored;
     },
     async heal(part, instance, dataSetOffset, within) {
       const size = part.bytes;
-      await files.place(part, relative(instance));
+      const { settle } = await files.place(part, relative(instance));
+      await settle();
       await db.commit(() => {
         db.run(
           'UPDATE instances SET damage = NULL, bytes = ?, data_set_offset = ? WHERE id = ?',
@@ -289,8 +308,23 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       return get(instance.id)!;
     },
     async check(instance) {
-      const damage = damageOf(await files.size(relative(instance)), instance.bytes);
-      if (damage !== undefined && damage !== instance.damage) await markDamage(instance, damage);
+      const path = relative(instance);
+      if (instance.damage === undefined) {
+        const damage = damageOf(await files.size(path), instance.bytes);
+        if (damage !== undefined) await db.commit(() => markDamage(instance, damage));
+        return damage;
+      }
+      const { bytes: size, digest, transferSyntax, dataSetOffset } = instance;
+      const damage = await examine(files, {
+        path,
+        bytes: size,
+        digest,
+        transfer_syntax: transferSyntax,
+        data_set_offset: dataSetOffset,
+      });
+      if (damage === undefined) {
+        await db.commit(() => db.run('UPDATE instances SET damage = NULL WHERE id = ?', instance.id));
+      }
       return damage;
     },
     readFile: (instance) => readFile(instance.path),
@@ -315,7 +349,7 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     async close() {
       db.transaction(() => {
         const last = db.get<{ id: number }>('SELECT COALESCE(MAX(id), 0) AS id FROM instances')!.id;
-        setSetting('last clean id', String(last));
+        setSetting('settled id', String(last));
         setSetting('clean', 'yes');
       });
       await db.sync();

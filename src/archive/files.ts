@@ -33,8 +33,11 @@ export interface InstanceFiles {
   relativePath(study: string, series: string, sop: string, version: number): string;
   absolutePath(relative: string): string;
   createPart(): Promise<PartFile>;
-  /** Moves the part to its place; when it resolves, contents, name and folders are on disk. */
-  place(part: PartFile, relative: string): Promise<void>;
+  /**
+   * Moves the part to its place. Contents, name and folders are on disk for good only when the promise that
+   * `settle` returns has resolved, too; it must be called once.
+   */
+  place(part: PartFile, relative: string): Promise<{ settle(): Promise<void> }>;
   /** Removes a file that was placed but not indexed. */
   remove(relative: string): Promise<void>;
   /** Moves a file out of the archive. */
@@ -143,11 +146,15 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
         await ensureFolder(dirname(target));
         await rename(part.path, target);
       }
-      try {
-        await Promise.all([handle.datasync(), syncFolder(dirname(target))]);
-      } finally {
-        await handle.close();
-      }
+      return {
+        async settle() {
+          try {
+            await Promise.all([handle.datasync(), syncFolder(dirname(target))]);
+          } finally {
+            await handle.close();
+          }
+        },
+      };
     },
     async remove(relative) {
       await rm(join(root, relative), { force: true });

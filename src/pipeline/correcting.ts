@@ -92,9 +92,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     };
     const ready = archive
       .derivedFrom(source.id)
-      .find(
-        (derived) => derived.current && derived.sop === uids.sopInstanceUid && derived.damage === undefined,
-      );
+      .find((derived) => derived.current && derived.sop === uids.sopInstanceUid);
     if (ready !== undefined && (await archive.check(ready)) === undefined) {
       await db.commit(() => finish(ready));
       return;
@@ -123,7 +121,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       .versions(corrected.study, corrected.series, corrected.sop)
       .filter((version) => version.origin === 'derived');
     const same = versions.find((version) => version.digest === digest && version.current);
-    if (same !== undefined && same.damage === undefined && (await archive.check(same)) === undefined) {
+    if (same !== undefined && (await archive.check(same)) === undefined) {
       await db.commit(() => {
         db.run('UPDATE instances SET derived_from = ? WHERE id = ?', source.id, same.id);
         finish(same);
