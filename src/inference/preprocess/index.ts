@@ -1,0 +1,10 @@
+export {
+  type NetworkInput,
+  type NetworkInputOptions,
+  type NetworkLayout,
+  paddedLayout,
+  padScaled,
+  toNetworkInput,
+} from './networkInput.js';
+export { applyResidual, type StoredPixels } from './residual.js';
+export { defaultNormalisation, type Normalisation, robustScale, zeroLevel } from './robustScale.js';

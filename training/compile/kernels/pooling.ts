@@ -1,0 +1,154 @@
+import * as tf from '@tensorflow/tfjs';
+import type { TracingBackend } from '../backend.js';
+import { type Attributes, float, int, ints, text } from '../onnx.js';
+import { traceKernel } from './register.js';
+
+interface PoolAttributes {
+  filterSize: number | [number, number];
+  strides: number | [number, number];
+  pad: 'valid' | 'same' | number;
+  dimRoundingMode?: 'floor' | 'round' | 'ceil';
+}
+
+/** Kernels of pooling and of nearest-neighbour upsampling, with their gradients. */
+export function registerPooling(): void {
+  traceKernel<PoolAttributes>('MaxPool', ({ inputs, attributes, backend }) => {
+    const info = poolInfo(inputs.x!.shape, attributes);
+    return backend.symbol(recordMaxPool(backend, inputs.x!, info)[0], info.outShape, 'channelsFirst');
+  });
+  traceKernel<PoolAttributes>('MaxPoolGrad', ({ inputs, attributes, backend }) => {
+    const info = poolInfo(inputs.input!.shape, attributes);
+    const indices = recordMaxPool(backend, inputs.input!, info)[1];
+    const [batch, rows, columns, channels] = info.inShape;
+    const name = backend.graph.node(
+      'MaxUnpool',
+      [
+        backend.materialise(inputs.dy!, 'channelsFirst'),
+        indices,
+        backend.graph.integers([batch, channels, rows, columns]),
+      ],
+      {
+        kernel_shape: ints(info.filterHeight, info.filterWidth),
+        strides: ints(info.strideHeight, info.strideWidth),
+      },
+    );
+    return backend.symbol(name, info.inShape, 'channelsFirst');
+  });
+  traceKernel<PoolAttributes>('AvgPool', ({ inputs, attributes, backend }) => {
+    const info = poolInfo(inputs.x!.shape, attributes);
+    const name = backend.graph.node(
+      'AveragePool',
+      [backend.materialise(inputs.x!, 'channelsFirst')],
+      window(info),
+    );
+    return backend.symbol(name, info.outShape, 'channelsFirst');
+  });
+  traceKernel<{ size: [number, number]; alignCorners: boolean; halfPixelCenters: boolean }>(
+    'ResizeNearestNeighbor',
+    ({ inputs, attributes, backend }) => {
+      const [batch, rows, columns, channels] = inputs.images!.shape as [number, number, number, number];
+      const [factorRows, factorColumns] = wholeFactors(
+        rows,
+        columns,
+        attributes.size,
+        attributes.alignCorners,
+      );
+      const scales = backend.graph.floats(Float32Array.of(1, 1, factorRows, factorColumns), [4]);
+      const name = backend.graph.node(
+        'Resize',
+        [backend.materialise(inputs.images!, 'channelsFirst'), '', scales],
+        {
+          mode: text('nearest'),
+          nearest_mode: text('floor'),
+          coordinate_transformation_mode: text('asymmetric'),
+        },
+      );
+      return backend.symbol(name, [batch, ...attributes.size, channels], 'channelsFirst');
+    },
+  );
+  traceKernel<{ alignCorners: boolean }>('ResizeNearestNeighborGrad', ({ inputs, attributes, backend }) => {
+    const [, rows, columns] = inputs.images!.shape as [number, number, number, number];
+    const [, outRows, outColumns] = inputs.dy!.shape as [number, number, number, number];
+    const [factorRows, factorColumns] = wholeFactors(
+      rows,
+      columns,
+      [outRows, outColumns],
+      attributes.alignCorners,
+    );
+    const mean = backend.graph.node('AveragePool', [backend.materialise(inputs.dy!, 'channelsFirst')], {
+      kernel_shape: ints(factorRows, factorColumns),
+      strides: ints(factorRows, factorColumns),
+    });
+    const sum = backend.graph.node('Mul', [mean, backend.graph.scalar(factorRows * factorColumns)]);
+    return backend.symbol(sum, inputs.images!.shape, 'channelsFirst');
+  });
+  traceKernel<{ varianceEpsilon: number }>('FusedBatchNorm', ({ inputs, attributes, backend }) => {
+    const { x, mean, variance, offset, scale } = inputs;
+    if (offset === undefined || scale === undefined) {
+      throw new Error('a batch normalisation without scale or offset cannot be traced');
+    }
+    const name = backend.graph.node(
+      'BatchNormalization',
+      [
+        backend.materialise(x!, 'channelsFirst'),
+        backend.materialise(scale),
+        backend.materialise(offset),
+        backend.materialise(mean!),
+        backend.materialise(variance!),
+      ],
+      { epsilon: float(attributes.varianceEpsilon) },
+    );
+    return backend.symbol(name, x!.shape, 'channelsFirst');
+  });
+}
+
+/** Records the pooling and returns the names of its maxima and of their positions. */
+function recordMaxPool(
+  backend: TracingBackend,
+  x: tf.TensorInfo,
+  info: tf.backend_util.Conv2DInfo,
+): readonly [string, string] {
+  const [maxima, indices] = backend.graph.nodeWithOutputs(
+    'MaxPool',
+    [backend.materialise(x, 'channelsFirst')],
+    window(info),
+    2,
+  );
+  return [maxima!, indices!];
+}
+
+function window(info: tf.backend_util.Conv2DInfo): Attributes {
+  return {
+    kernel_shape: ints(info.filterHeight, info.filterWidth),
+    strides: ints(info.strideHeight, info.strideWidth),
+    pads: ints(info.padInfo.top, info.padInfo.left, info.padInfo.bottom, info.padInfo.right),
+    ceil_mode: int(0),
+  };
+}
+
+function poolInfo(shape: readonly number[], attributes: PoolAttributes): tf.backend_util.Conv2DInfo {
+  const { filterSize, strides, pad, dimRoundingMode } = attributes;
+  return tf.backend_util.computePool2DInfo(
+    shape as [number, number, number, number],
+    filterSize,
+    strides,
+    1,
+    pad,
+    dimRoundingMode,
+  );
+}
+
+function wholeFactors(
+  rows: number,
+  columns: number,
+  size: readonly [number, number],
+  alignCorners: boolean,
+): [number, number] {
+  const factors: [number, number] = [size[0] / rows, size[1] / columns];
+  if (alignCorners || !factors.every(Number.isInteger)) {
+    throw new Error(
+      `nearest-neighbour resizing from ${rows}×${columns} to ${size.join('×')} cannot be traced: only whole factors without aligned corners`,
+    );
+  }
+  return factors;
+}

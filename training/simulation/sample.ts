@@ -1,0 +1,317 @@
+import {
+  type Coverage,
+  createRandom,
+  headMask,
+  maskArea,
+  percentile,
+  type Random,
+  type Slice,
+  type SlicePlane,
+  sampleSlice,
+  type Volume,
+} from '../data/index.js';
+import {
+  generateTrace,
+  type InPlanePoses,
+  inPlanePoses,
+  MOTION_PATTERNS,
+  type MotionKind,
+  type MotionTrace,
+  motionMagnitude,
+  stillPoses,
+} from '../motion/index.js';
+import {
+  acquireSlice,
+  addRicianNoise,
+  drawNoise,
+  type PhaseEncodingDirection,
+  phaseEncodeLines,
+  prepareSlice,
+  reconstruct,
+} from './inPlane.js';
+import type { RandomSampling, Recipe, StackSampling } from './recipe.js';
+import { addScalp } from './scalp.js';
+
+/** What is known of one pair of slices. */
+export interface SampleFacts {
+  readonly volume: string;
+  readonly coverage: Coverage;
+  readonly plane: SlicePlane;
+  readonly rows: number;
+  readonly columns: number;
+  /** Square pixels, mm. */
+  readonly pixel: number;
+  /** mm along the normal from the middle of the volume. */
+  readonly position: number;
+  /** Name of the trace; null where nothing moved. */
+  readonly trace: string | null;
+  readonly window: readonly [number, number] | null;
+  readonly factor: number;
+  readonly motion: MotionKind | 'none';
+  readonly direction: PhaseEncodingDirection;
+  /** Standard deviations over the lines: degrees, mm. */
+  readonly rotationDeviation: number;
+  readonly translationDeviation: number;
+  /** Standard deviation of the added noise in stored units. */
+  readonly noise: number;
+  readonly scalpAdded: boolean;
+  /** The 99.5th percentile of the clean slice. */
+  readonly cleanScale: number;
+}
+
+export interface Sample {
+  readonly facts: SampleFacts;
+  readonly clean: Float32Array;
+  readonly corrupted: Float32Array;
+}
+
+/**
+ * All samples of one volume, in order, one at a time: a function of recipe, volume and traces alone. Consecutive samples of a stack
+ * share the same `clean` array.
+ */
+export function* simulateVolume(
+  recipe: Recipe,
+  volume: Volume,
+  coverage: Coverage,
+  traces: readonly MotionTrace[],
+): Generator<Sample> {
+  if (traces.length === 0) throw new RangeError(`recipe ${recipe.name}: there are no traces`);
+  const { sampling } = recipe;
+  if (sampling.kind === 'stack') yield* simulateStack(recipe, sampling, volume, coverage, traces);
+  else yield* simulateRandom(recipe, sampling, volume, coverage, traces);
+}
+
+/** Number of samples that {@link simulateVolume} makes at most (boundary slices may be left out). */
+export function samplesOfVolume(recipe: Recipe, coverage: Coverage, traces: number): number {
+  const { sampling } = recipe;
+  return sampling.kind === 'stack'
+    ? sampling.slices * Math.min(traces, sampling.tracesPerSlice)
+    : sampling.samplesPerVolume[coverage];
+}
+
+/** The slices of a stack, boundary slices left out. */
+export function stackSlices(
+  sampling: StackSampling,
+  volume: Volume,
+  coverage: Coverage,
+): { position: number; slice: Slice }[] {
+  const pixel = sampling.fieldOfView[coverage] / sampling.rows;
+  const all = Array.from({ length: sampling.slices }, (_, i) => {
+    const position = (i - (sampling.slices - 1) / 2) * sampling.slicesApart;
+    const slice = sampleSlice(
+      volume,
+      {
+        plane: sampling.plane,
+        rows: sampling.rows,
+        columns: sampling.columns,
+        spacing: [pixel, pixel],
+        thickness: pixel,
+      },
+      position,
+    );
+    const head = maskArea(headMask(slice.pixels, slice.rows, slice.columns, { dilation: 0 }));
+    return { position, slice, head };
+  });
+  const largest = Math.max(...all.map((entry) => entry.head));
+  return all.filter((entry) => entry.head > 0 && entry.head >= sampling.leastHead * largest);
+}
+
+function* simulateStack(
+  recipe: Recipe,
+  sampling: StackSampling,
+  volume: Volume,
+  coverage: Coverage,
+  traces: readonly MotionTrace[],
+): Generator<Sample> {
+  const pixel = sampling.fieldOfView[coverage] / sampling.rows;
+  for (const { position, slice } of stackSlices(sampling, volume, coverage)) {
+    const random = createRandom(recipe.seed, volume.name, position);
+    const prepared = prepareSlice(slice.pixels, slice.rows, slice.columns, [pixel, pixel]);
+    const cleanScale = percentile(slice.pixels, 0.995);
+    for (const trace of drawTraces(traces, sampling.tracesPerSlice, random)) {
+      const direction = random.pick(recipe.directions);
+      const motion = random.pick(recipe.motions);
+      const poses = inPlanePoses(trace, {
+        plane: sampling.plane,
+        motion,
+        factor: sampling.factor,
+        lines: phaseEncodeLines(slice.rows, slice.columns, direction),
+        smoothing: recipe.smoothing,
+      });
+      const corrupted = reconstruct(acquireSlice(prepared, poses, direction), slice.rows, slice.columns);
+      const { rotation, translation } = motionMagnitude(poses);
+      yield {
+        clean: slice.pixels,
+        corrupted,
+        facts: {
+          volume: volume.name,
+          coverage,
+          plane: sampling.plane,
+          rows: slice.rows,
+          columns: slice.columns,
+          pixel,
+          position,
+          trace: trace.name,
+          window: [0, trace.points],
+          factor: sampling.factor,
+          motion,
+          direction,
+          rotationDeviation: rotation,
+          translationDeviation: translation,
+          noise: 0,
+          scalpAdded: false,
+          cleanScale,
+        },
+      };
+    }
+  }
+}
+
+function drawTraces(traces: readonly MotionTrace[], count: number, random: Random): MotionTrace[] {
+  if (count >= traces.length) return [...traces];
+  const left = [...traces];
+  const drawn: MotionTrace[] = [];
+  for (let i = 0; i < count; i++) drawn.push(left.splice(random.integer(left.length), 1)[0]!);
+  return drawn;
+}
+
+const PLANES: readonly SlicePlane[] = ['sagittal', 'axial', 'coronal'];
+
+function* simulateRandom(
+  recipe: Recipe,
+  sampling: RandomSampling,
+  volume: Volume,
+  coverage: Coverage,
+  traces: readonly MotionTrace[],
+): Generator<Sample> {
+  for (let i = 0; i < sampling.samplesPerVolume[coverage]; i++) {
+    yield randomSample(recipe, sampling, volume, coverage, traces, createRandom(recipe.seed, volume.name, i));
+  }
+}
+
+interface DrawnSlice {
+  plane: SlicePlane;
+  pixel: number;
+  position: number;
+  rows: number;
+  columns: number;
+  pixels: Float32Array;
+}
+
+function drawSlice(sampling: RandomSampling, volume: Volume, coverage: Coverage, random: Random): DrawnSlice {
+  const plane = PLANES[random.weighted(PLANES.map((name) => sampling.planes[name]))]!;
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const { rows, columns } = sampling.shapes[random.weighted(sampling.shapes.map((shape) => shape.weight))]!;
+    const [smallest, largest] = sampling.fieldOfView[coverage];
+    const pixel = random.between(smallest, largest) / rows;
+    const position = random.between(-sampling.offCentre, sampling.offCentre);
+    const thickness = random.between(...sampling.thickness);
+    if (pixel < sampling.pixel[0] || pixel > sampling.pixel[1]) continue;
+    const geometry = { plane, rows, columns, spacing: [pixel, pixel] as const, thickness };
+    const { pixels } = sampleSlice(volume, geometry, position);
+    const head = maskArea(headMask(pixels, rows, columns, { dilation: 0 }));
+    // a slice of nothing but noise "fills" the frame: its own brightest pixels are noise
+    if (head < sampling.leastHead * rows * columns) continue;
+    return { plane, pixel, position, rows, columns, pixels };
+  }
+  throw new Error(
+    `${volume.name}: no ${plane} slice with enough head in it was found in 200 attempts; is the volume a head?`,
+  );
+}
+
+function randomSample(
+  recipe: Recipe,
+  sampling: RandomSampling,
+  volume: Volume,
+  coverage: Coverage,
+  traces: readonly MotionTrace[],
+  random: Random,
+): Sample {
+  const drawn = drawSlice(sampling, volume, coverage, random);
+  const { rows, columns, pixel } = drawn;
+  const scalpAdded = coverage === 'brain' && random.uniform() < sampling.scalp;
+  let image = scalpAdded ? addScalp(drawn.pixels, rows, columns, [pixel, pixel], random) : drawn.pixels;
+  if (sampling.augment) image = augment(image, rows, columns, random);
+  const direction = random.pick(recipe.directions);
+  const lines = phaseEncodeLines(rows, columns, direction);
+  const still = random.uniform() < sampling.motionFree;
+  const motion = random.pick(recipe.motions);
+  const { low, high, power } = sampling.factor;
+  const factor = low + (high - low) * random.uniform() ** power;
+  const synthetic = random.uniform() < sampling.synthetic;
+  const trace = synthetic
+    ? generateTrace(random, { pattern: random.pick(MOTION_PATTERNS), points: 64 + random.integer(160) })
+    : random.pick(traces);
+  const window = drawWindow(trace, random);
+  const sense = random.uniform() < 0.5 ? -1 : 1;
+  const poses: InPlanePoses = still
+    ? stillPoses(lines)
+    : inPlanePoses(trace, {
+        plane: drawn.plane,
+        motion,
+        factor: sense * factor,
+        lines,
+        window,
+        smoothing: recipe.smoothing,
+      });
+  const cleanScale = percentile(image, 0.995);
+  const noisy = random.uniform() < sampling.noise.share;
+  const deviation = noisy ? cleanScale * random.between(...sampling.noise.range) : 0;
+  const noise = noisy ? { noise: drawNoise(rows * columns, random), deviation } : undefined;
+  const clean = noise === undefined ? image : addRicianNoise(image, noise.noise, deviation);
+  const corrupted = still
+    ? clean
+    : reconstruct(
+        acquireSlice(prepareSlice(image, rows, columns, [pixel, pixel]), poses, direction),
+        rows,
+        columns,
+        noise,
+      );
+  const { rotation, translation } = motionMagnitude(poses);
+  return {
+    clean,
+    corrupted,
+    facts: {
+      volume: volume.name,
+      coverage,
+      plane: drawn.plane,
+      rows,
+      columns,
+      pixel,
+      position: drawn.position,
+      trace: still ? null : trace.name,
+      window: still ? null : window,
+      factor: still ? 0 : sense * factor,
+      motion: still ? 'none' : motion,
+      direction,
+      rotationDeviation: rotation,
+      translationDeviation: translation,
+      noise: deviation,
+      scalpAdded,
+      cleanScale: percentile(clean, 0.995),
+    },
+  };
+}
+
+function drawWindow(trace: MotionTrace, random: Random): [number, number] {
+  const count = Math.round(trace.points * random.between(0.7, 1));
+  return [random.integer(trace.points - count + 1), count];
+}
+
+/** Mirror images in both directions, and a contrast curve x ↦ x^γ about the 99.5th percentile. */
+function augment(image: Float32Array, rows: number, columns: number, random: Random): Float32Array {
+  const acrossFlip = random.uniform() < 0.5;
+  const downFlip = random.uniform() < 0.1;
+  const gamma = random.uniform() < 0.5 ? random.between(0.75, 1.3) : 1;
+  const scale = percentile(image, 0.995);
+  const out = new Float32Array(image.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const from = (downFlip ? rows - 1 - row : row) * columns + (acrossFlip ? columns - 1 - column : column);
+      const value = image[from]!;
+      out[row * columns + column] =
+        gamma === 1 || !(scale > 0) ? value : scale * Math.max(0, value / scale) ** gamma;
+    }
+  }
+  return out;
+}
