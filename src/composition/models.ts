@@ -85,7 +85,8 @@ export async function openModels(options: ModelsOptions): Promise<Models> {
     for (const { corrector } of byName.values()) await corrector.close();
   };
   try {
-    for (const name of new Set(config.rules.map(({ model }) => model))) {
+    const names = config.rules.flatMap(({ model }) => (model === undefined ? [] : [model]));
+    for (const name of new Set(names)) {
       const corrector = await openCorrector(name, options);
       const { model } = corrector.describe();
       byName.set(name, {
