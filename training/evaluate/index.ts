@@ -1,1 +1,10 @@
+export * from './evaluateDataset.js';
+export {
+  EvaluationError,
+  type ModelFolder,
+  openCorrector,
+  readModelFolder,
+  type SliceCorrector,
+} from './model.js';
 export * from './similarity.js';
+export * from './summary.js';
