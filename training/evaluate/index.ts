@@ -6,5 +6,6 @@ export {
   readModelFolder,
   type SliceCorrector,
 } from './model.js';
+export * from './pairedTests.js';
 export * from './similarity.js';
 export * from './summary.js';
