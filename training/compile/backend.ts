@@ -176,7 +176,9 @@ export class TracingBackend extends tf.KernelBackend {
         ? new Int32Array(size).fill(value.value)
         : new Float32Array(size).fill(value.value);
     }
-    throw new Error('a traced tensor has no values: do not call dataSync() or arraySync() inside a traced step');
+    throw new Error(
+      'a traced tensor has no values: do not call dataSync() or arraySync() inside a traced step',
+    );
   }
 
   override read(dataId: DataId): Promise<tf.BackendValues> {

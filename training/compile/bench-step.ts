@@ -1,5 +1,5 @@
 /** Times one compiled training step: node bench-step.js WIDTH ROWS BATCH STEM [LEVELS] [PROFILE] */
-import { createTrainer, adamFactors, type NetworkConfig } from '../network/index.js';
+import { adamFactors, createTrainer, type NetworkConfig } from '../network/index.js';
 import { captureStep, StepSession, StepState, withTracing } from './index.js';
 
 const [width, rows, batch, stem, levels, maximumWidth, profile] = process.argv.slice(2);
@@ -29,10 +29,12 @@ const step = withTracing((tracer) => {
     trainer.variables,
     { corrupted: [n, size, size, 1], clean: [n, size, size, 1], rate: [], epsilon: [] },
     ({ corrupted, clean, rate, epsilon }) => {
-      const { loss, terms } = trainer.step(
-        { corrupted, clean, rate, epsilon } as never,
-        { l1: 1, tv: 0, tvReduction: 'mean', ssim: 0 },
-      );
+      const { loss, terms } = trainer.step({ corrupted, clean, rate, epsilon } as never, {
+        l1: 1,
+        tv: 0,
+        tvReduction: 'mean',
+        ssim: 0,
+      });
       return { loss, ...terms };
     },
   );
@@ -40,7 +42,11 @@ const step = withTracing((tracer) => {
   return captured;
 });
 console.log('model bytes', step.model.length, 'variables', step.variables.length);
-const session = await StepSession.create(step, { threads: 4, ...(profile ? { profile } : {}) });
+const session = await StepSession.create(step, {
+  threads: Number(process.env.THREADS ?? 4),
+  spin: process.env.SPIN !== '0',
+  ...(profile ? { profile } : {}),
+});
 lap('session');
 const state = new StepState();
 state.declare(step.variables, (name) => initial.get(name)!);

@@ -96,13 +96,13 @@ export function captureStep(
     }
     const results = step(tensors);
     const outputs: Record<string, string> = {};
-    for (const [name, tensor] of Object.entries(results)) outputs[name] = outputName(tracer.materialise(tensor));
+    for (const [name, tensor] of Object.entries(results))
+      outputs[name] = outputName(tracer.materialise(tensor));
     const assigned = bound.map(({ name, variable, layout, dataId }) => ({
       name,
       shape: [...variable.shape],
       layout,
-      output:
-        variable.dataId === dataId ? undefined : outputName(tracer.materialise(variable, layout)),
+      output: variable.dataId === dataId ? undefined : outputName(tracer.materialise(variable, layout)),
     }));
     return { outputs, assigned, results };
   });
@@ -115,7 +115,13 @@ export function captureStep(
     ...captured.assigned.flatMap(({ output, shape, layout }) =>
       output === undefined
         ? []
-        : [{ name: output, type: 'float32' as const, shape: layout === 'plain' ? shape : storedFilter(shape) }],
+        : [
+            {
+              name: output,
+              type: 'float32' as const,
+              shape: layout === 'plain' ? shape : storedFilter(shape),
+            },
+          ],
     ),
   ]);
   tracer.stopRecording();

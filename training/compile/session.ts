@@ -1,11 +1,14 @@
+import { availableParallelism } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import { type CapturedStep, type CapturedVariable, fromGraph, toGraph } from './capture.js';
 
 export interface SessionOptions {
-  /** Threads of one run; 0 or undefined lets ONNX Runtime choose. */
+  /** Threads of one run; 0 or undefined for all cores. */
   threads?: number;
   /** Saves about a quarter of the memory for some per cent of time when false. */
   memoryPattern?: boolean;
+  /** Threads wait for work by spinning: faster on an idle machine, much slower on a busy one. */
+  spin?: boolean;
   /** Writes ONNX Runtime's profile with this file prefix. */
   profile?: string;
 }
@@ -86,8 +89,10 @@ export class StepSession {
     const session = await ort.InferenceSession.create(step.model, {
       executionProviders: ['cpu'],
       graphOptimizationLevel: 'all',
-      intraOpNumThreads: options.threads ?? 0,
+      // A number of its own choosing would pin its threads to cores, which is several times slower on a busy machine.
+      intraOpNumThreads: options.threads || availableParallelism(),
       enableMemPattern: options.memoryPattern ?? true,
+      extra: { session: { intra_op: { allow_spinning: options.spin === false ? '0' : '1' } } },
       ...(options.profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: options.profile }),
     });
     return new StepSession(session, step);
@@ -113,7 +118,10 @@ export class StepSession {
     const fetched = await this.session.run(feeds, wanted);
     commit();
     return Object.fromEntries(
-      Object.entries(this.step.outputs).map(([name, output]) => [name, fetched[output]!.data as Float32Array]),
+      Object.entries(this.step.outputs).map(([name, output]) => [
+        name,
+        fetched[output]!.data as Float32Array,
+      ]),
     );
   }
 

@@ -2,6 +2,10 @@ import * as tf from '@tensorflow/tfjs';
 
 interface BatchNormalisationConfig {
   name: string;
+  /**
+   * Of the moving statistics. Keras' 0.99 needs a thousand steps to forget their first values; the network's
+   * averaged weights smooth the statistics as well.
+   */
   momentum?: number;
   epsilon?: number;
 }
@@ -23,7 +27,7 @@ export class BatchNormalisation extends tf.layers.Layer {
 
   constructor(config: BatchNormalisationConfig) {
     super({ name: config.name });
-    this.momentum = config.momentum ?? 0.99;
+    this.momentum = config.momentum ?? 0.95;
     this.epsilon = config.epsilon ?? 1e-3;
     this.supportsMasking = true;
   }
@@ -32,7 +36,14 @@ export class BatchNormalisation extends tf.layers.Layer {
     const channels = [inputShape.at(-1)!];
     this.gamma = this.addWeight('gamma', channels, 'float32', tf.initializers.ones());
     this.beta = this.addWeight('beta', channels, 'float32', tf.initializers.zeros());
-    this.movingMean = this.addWeight('moving_mean', channels, 'float32', tf.initializers.zeros(), undefined, false);
+    this.movingMean = this.addWeight(
+      'moving_mean',
+      channels,
+      'float32',
+      tf.initializers.zeros(),
+      undefined,
+      false,
+    );
     this.movingVariance = this.addWeight(
       'moving_variance',
       channels,

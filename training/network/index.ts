@@ -1,4 +1,18 @@
 export { Adam, type AdamConfig, adamFactors, defaultAdam } from './adam.js';
-export { computeLoss, type LossConfig, meanSsim, type SsimWindow, ssimWindow, totalVariation } from './loss.js';
-export { buildNetwork, channelsOf, correct, type NetworkConfig, paperNetwork, sizeMultiple } from './mc-net.js';
+export {
+  computeLoss,
+  type LossConfig,
+  meanSsim,
+  type SsimWindow,
+  ssimWindow,
+  totalVariation,
+} from './loss.js';
+export {
+  buildNetwork,
+  channelsOf,
+  correct,
+  type NetworkConfig,
+  paperNetwork,
+  sizeMultiple,
+} from './mc-net.js';
 export { createTrainer, networkVariables, type StepInputs, type Trainer } from './step.js';

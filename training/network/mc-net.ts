@@ -73,9 +73,7 @@ export function buildNetwork(config: NetworkConfig, seed: number): tf.LayersMode
   for (let level = 0; level < config.levels; level += 1) {
     if (level > 0) {
       skips.push(x);
-      x = tf.layers
-        .maxPooling2d({ name: `down${level}_pool`, poolSize: 2 })
-        .apply(x) as tf.SymbolicTensor;
+      x = tf.layers.maxPooling2d({ name: `down${level}_pool`, poolSize: 2 }).apply(x) as tf.SymbolicTensor;
     }
     const channels = channelsOf(config, level);
     const folded = level === 0 && config.stem === 'half';

@@ -2,8 +2,8 @@ export {
   type NetworkInput,
   type NetworkInputOptions,
   type NetworkLayout,
-  padScaled,
   paddedLayout,
+  padScaled,
   toNetworkInput,
 } from './networkInput.js';
 export { applyResidual, type StoredPixels } from './residual.js';

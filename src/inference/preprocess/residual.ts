@@ -30,10 +30,14 @@ export function applyResidual<Pixels extends StoredPixels>(
     throw new RangeError(`${rows}×${columns} pixels expected, got ${stored.length}`);
   }
   if (residual.length !== layout.rows * layout.columns) {
-    throw new RangeError(`a residual of ${layout.rows}×${layout.columns} expected, got ${residual.length} values`);
+    throw new RangeError(
+      `a residual of ${layout.rows}×${layout.columns} expected, got ${residual.length} values`,
+    );
   }
   if (layout.top + rows > layout.rows || layout.left + columns > layout.columns) {
-    throw new RangeError(`a slice of ${rows}×${columns} does not lie inside ${layout.rows}×${layout.columns}`);
+    throw new RangeError(
+      `a slice of ${rows}×${columns} does not lie inside ${layout.rows}×${layout.columns}`,
+    );
   }
   const corrected = stored.slice() as Pixels;
   for (let row = 0; row < rows; row += 1) {

@@ -135,7 +135,10 @@ function recordInputGradient(
   const phases = filterHeight * filterWidth;
   const flat = graph.node('Reshape', [stored, graph.integers([outChannels, phases, inChannels])]);
   const exchanged = graph.node('Transpose', [flat], { perm: ints(2, 1, 0) });
-  const weights = graph.node('Reshape', [exchanged, graph.integers([inChannels * phases, outChannels, 1, 1])]);
+  const weights = graph.node('Reshape', [
+    exchanged,
+    graph.integers([inChannels * phases, outChannels, 1, 1]),
+  ]);
   const channels = graph.node('Conv', [gradient, weights], { kernel_shape: ints(1, 1) });
   const name = graph.node('DepthToSpace', [channels], {
     blocksize: int(strideHeight),
@@ -161,7 +164,12 @@ function recordFilterGradient(
   const filterShape = [filterHeight, filterWidth, inChannels, outChannels];
   const image = backend.materialise(x, 'channelsFirst');
   const gradient = backend.materialise(dy, 'channelsFirst');
-  const shared = { batch: info.batchSize, outputs: outChannels, outRows: info.outHeight, outColumns: info.outWidth };
+  const shared = {
+    batch: info.batchSize,
+    outputs: outChannels,
+    outRows: info.outHeight,
+    outColumns: info.outWidth,
+  };
   if (strideHeight === 1 && strideWidth === 1) {
     const name = filterGradient(graph, image, gradient, {
       ...shared,
@@ -174,11 +182,7 @@ function recordFilterGradient(
       left: padInfo.left,
     });
     const shape = [outChannels, filterHeight, filterWidth, inChannels];
-    return backend.symbol(
-      graph.node('Reshape', [name, graph.integers(shape)]),
-      filterShape,
-      'filter',
-    );
+    return backend.symbol(graph.node('Reshape', [name, graph.integers(shape)]), filterShape, 'filter');
   }
   const stride = strideHeight;
   if (strideWidth !== stride || filterHeight % stride !== 0 || filterWidth % stride !== 0) {
@@ -191,9 +195,7 @@ function recordFilterGradient(
   const bottom = paddedRows - info.inHeight - padInfo.top;
   const right = paddedColumns - info.inWidth - padInfo.left;
   const pads = [0, 0, padInfo.top, padInfo.left, 0, 0, bottom, right];
-  const padded = pads.every((pad) => pad === 0)
-    ? image
-    : graph.node('Pad', [image, graph.integers(pads)]);
+  const padded = pads.every((pad) => pad === 0) ? image : graph.node('Pad', [image, graph.integers(pads)]);
   const blocks = graph.node('SpaceToDepth', [padded], { blocksize: int(stride) });
   const [tapRows, tapColumns] = [filterHeight / stride, filterWidth / stride];
   const name = filterGradient(graph, blocks, gradient, {

@@ -127,7 +127,8 @@ function recordUnary(
   compute: (x: number) => number,
 ): tf.TensorInfo {
   const { value, shape } = backend.lookUp(x);
-  if (value.kind === 'uniform') return backend.output({ kind: 'uniform', value: compute(value.value) }, shape);
+  if (value.kind === 'uniform')
+    return backend.output({ kind: 'uniform', value: compute(value.value) }, shape);
   if (value.kind === 'symbol') return backend.output({ ...value, name: record(value.name) }, shape);
   return backend.symbol(record(backend.materialise(x)), shape);
 }

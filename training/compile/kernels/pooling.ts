@@ -36,27 +36,45 @@ export function registerPooling(): void {
   });
   traceKernel<PoolAttributes>('AvgPool', ({ inputs, attributes, backend }) => {
     const info = poolInfo(inputs.x!.shape, attributes);
-    const name = backend.graph.node('AveragePool', [backend.materialise(inputs.x!, 'channelsFirst')], window(info));
+    const name = backend.graph.node(
+      'AveragePool',
+      [backend.materialise(inputs.x!, 'channelsFirst')],
+      window(info),
+    );
     return backend.symbol(name, info.outShape, 'channelsFirst');
   });
   traceKernel<{ size: [number, number]; alignCorners: boolean; halfPixelCenters: boolean }>(
     'ResizeNearestNeighbor',
     ({ inputs, attributes, backend }) => {
       const [batch, rows, columns, channels] = inputs.images!.shape as [number, number, number, number];
-      const [factorRows, factorColumns] = wholeFactors(rows, columns, attributes.size, attributes.alignCorners);
+      const [factorRows, factorColumns] = wholeFactors(
+        rows,
+        columns,
+        attributes.size,
+        attributes.alignCorners,
+      );
       const scales = backend.graph.floats(Float32Array.of(1, 1, factorRows, factorColumns), [4]);
-      const name = backend.graph.node('Resize', [backend.materialise(inputs.images!, 'channelsFirst'), '', scales], {
-        mode: text('nearest'),
-        nearest_mode: text('floor'),
-        coordinate_transformation_mode: text('asymmetric'),
-      });
+      const name = backend.graph.node(
+        'Resize',
+        [backend.materialise(inputs.images!, 'channelsFirst'), '', scales],
+        {
+          mode: text('nearest'),
+          nearest_mode: text('floor'),
+          coordinate_transformation_mode: text('asymmetric'),
+        },
+      );
       return backend.symbol(name, [batch, ...attributes.size, channels], 'channelsFirst');
     },
   );
   traceKernel<{ alignCorners: boolean }>('ResizeNearestNeighborGrad', ({ inputs, attributes, backend }) => {
     const [, rows, columns] = inputs.images!.shape as [number, number, number, number];
     const [, outRows, outColumns] = inputs.dy!.shape as [number, number, number, number];
-    const [factorRows, factorColumns] = wholeFactors(rows, columns, [outRows, outColumns], attributes.alignCorners);
+    const [factorRows, factorColumns] = wholeFactors(
+      rows,
+      columns,
+      [outRows, outColumns],
+      attributes.alignCorners,
+    );
     const mean = backend.graph.node('AveragePool', [backend.materialise(inputs.dy!, 'channelsFirst')], {
       kernel_shape: ints(factorRows, factorColumns),
       strides: ints(factorRows, factorColumns),

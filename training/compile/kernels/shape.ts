@@ -108,17 +108,16 @@ export function registerShape(): void {
       const right = swapLast(backend, b!, transposeB);
       const rows = a!.shape.at(transposeA ? -1 : -2)!;
       const columns = b!.shape.at(transposeB ? -2 : -1)!;
-      const outer = tf.broadcast_util.assertAndGetBroadcastShape(a!.shape.slice(0, -2), b!.shape.slice(0, -2));
+      const outer = tf.broadcast_util.assertAndGetBroadcastShape(
+        a!.shape.slice(0, -2),
+        b!.shape.slice(0, -2),
+      );
       return backend.symbol(backend.graph.node('MatMul', [left, right]), [...outer, rows, columns]);
     },
   );
 }
 
-function recordReshape(
-  backend: TracingBackend,
-  x: tf.TensorInfo,
-  target: readonly number[],
-): tf.TensorInfo {
+function recordReshape(backend: TracingBackend, x: tf.TensorInfo, target: readonly number[]): tf.TensorInfo {
   const { value, dtype } = backend.lookUp(x);
   const shape = tf.util.inferFromImplicitShape([...target], product(x.shape));
   if (value.kind !== 'symbol') {
@@ -138,11 +137,7 @@ function recordReshape(
   return backend.symbol(name, shape);
 }
 
-function reduction(
-  kernelName: string,
-  op: string,
-  uniform: (value: number, count: number) => number,
-): void {
+function reduction(kernelName: string, op: string, uniform: (value: number, count: number) => number): void {
   traceKernel<{ axis: number | number[]; keepDims: boolean }>(
     kernelName,
     ({ inputs, attributes, backend }) => {

@@ -1,0 +1,325 @@
+/**
+ * The archive: every object that was received or derived, its bytes on disk and its row in the index.
+ */
+import { createReadStream } from 'node:fs';
+import { readFile, statfs } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { type Clock, monotonicClock } from './clock.js';
+import { type Database, DatabaseError, openDatabase } from './database.js';
+import { type InstanceFiles, openInstanceFiles, type PartFile } from './files.js';
+import {
+  type Instance,
+  type InstanceRow,
+  type InstanceState,
+  instanceOf,
+  type Source,
+  selectInstance,
+} from './instance.js';
+import { damageOf, type Recovery, reconcile } from './reconcile.js';
+
+/** Objects up to this size are read into one buffer, larger ones are streamed. */
+const wholeReadLimit = 4 * 1024 * 1024;
+
+export interface NewInstance {
+  study: string;
+  series: string;
+  sop: string;
+  version: number;
+  sopClass: string;
+  transferSyntax: string;
+  digest: string;
+  dataSetOffset: number;
+  origin: 'received' | 'derived';
+  derivedFrom?: number;
+  /** Row of the series that a derived series was made from. */
+  sourceSeries?: number;
+  source: Source;
+  state: InstanceState;
+  reason?: string;
+  rule?: string;
+  model?: string;
+  destinations?: string[];
+  deliver?: 'series' | 'slice';
+  priority?: number;
+  quality?: Record<string, number>;
+  /** Default true: it takes the place of the version before. False: it is kept beside it. */
+  current?: boolean;
+  receivedAt: number;
+}
+
+export interface Archive {
+  readonly db: Database;
+  readonly files: InstanceFiles;
+  readonly clock: Clock;
+  /** What the start found. */
+  readonly recovery: Recovery;
+  get(id: number): Instance | undefined;
+  /** All versions under a key, oldest first. */
+  versions(study: string, series: string, sop: string): Instance[];
+  /** What was derived from an instance, newest version last. */
+  derivedFrom(id: number): Instance[];
+  /** Whether a derived instance of this server has this SOP Instance UID. */
+  isDerived(sop: string): boolean;
+  /** One at a time for each key, in order of the calls. */
+  exclusively<T>(key: string, work: () => Promise<T>): Promise<T>;
+  /**
+   * Places the file, then commits row and `within` in one transaction. When it resolves both are on disk;
+   * when it rejects neither is in the archive.
+   */
+  add(part: PartFile, instance: NewInstance, within?: (instance: Instance) => void): Promise<Instance>;
+  /** Puts a whole file in the place of a damaged one with the same digest. */
+  heal(part: PartFile, instance: Instance, dataSetOffset: number, within?: () => void): Promise<Instance>;
+  /** Looks at the file; marks the row and returns what is wrong, or undefined when it has its size. */
+  check(instance: Instance): Promise<string | undefined>;
+  /** The whole file. */
+  readFile(instance: Instance): Promise<Buffer>;
+  /** The data set's bytes: in one buffer when small, as a stream when large. */
+  readDataSet(instance: Instance): Promise<Buffer | AsyncIterable<Buffer>>;
+  /** Bytes of all files in the archive. */
+  bytes(): number;
+  /** Bytes that the file system still has for us. */
+  freeBytes(): Promise<number>;
+  /** Appends to the audit trail, inside the surrounding transaction if there is one. UIDs only, no patient data. */
+  audit(event: string, about: { study?: string; series?: string; sop?: string; detail?: string }): void;
+  setting(name: string): string | undefined;
+  setSetting(name: string, value: string): void;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens or creates the archive in the folder `data`, reconciling files and index when the process before
+ * this one did not end in good order.
+ * @throws DatabaseError when another process owns the folder.
+ */
+export async function openArchive(data: string, clock: Clock = monotonicClock()): Promise<Archive> {
+  const files = await openInstanceFiles(resolve(data));
+  const db = await openDatabase(join(files.root, 'mcnet.sqlite'));
+  const locks = new Map<string, Promise<unknown>>();
+
+  const setting = (name: string) =>
+    db.get<{ value: string }>('SELECT value FROM settings WHERE name = ?', name)?.value;
+  const setSetting = (name: string, value: string) => {
+    db.run('INSERT OR REPLACE INTO settings VALUES (?, ?)', name, value);
+  };
+  const toInstance = (row: InstanceRow) => instanceOf(row, files.absolutePath);
+  const get = (id: number) => {
+    const row = db.get<InstanceRow>(`${selectInstance} WHERE i.id = ?`, id);
+    return row === undefined ? undefined : toInstance(row);
+  };
+  const relative = (instance: Instance) => instance.path.slice(files.root.length + 1);
+
+  const audit: Archive['audit'] = (event, about) => {
+    db.run(
+      'INSERT INTO audit (at, event, study, series, sop, detail) VALUES (?, ?, ?, ?, ?, ?)',
+      Date.now(),
+      event,
+      about.study ?? '',
+      about.series ?? '',
+      about.sop ?? '',
+      about.detail ?? '',
+    );
+  };
+
+  const recovery = await reconcile(
+    db,
+    files,
+    setting('clean') === 'no',
+    Number(setting('last clean id') ?? 0),
+  );
+  db.transaction(() => {
+    setSetting('clean', 'no');
+    for (const { id, sop, damage } of recovery.damaged) {
+      db.run('UPDATE instances SET damage = ? WHERE id = ?', damage, id);
+      audit('damage found', { sop, detail: damage });
+    }
+    for (const path of recovery.quarantined) audit('file without row quarantined', { detail: path });
+  });
+  await db.sync();
+  let bytes = db.get<{ total: number }>('SELECT COALESCE(SUM(bytes), 0) AS total FROM instances')!.total;
+
+  function insert(path: string, size: number, n: NewInstance): Instance {
+    const seriesId = ensureSeries(n);
+    const current = n.current ?? true;
+    if (current && n.version > 1) supersede(seriesId, n.sop);
+    const { id } = db.run(
+      `INSERT INTO instances (series_id, sop, version, current, sop_class, transfer_syntax, digest, bytes, path,
+         data_set_offset, origin, derived_from, source_protocol, source_peer, source_address, received_at, state,
+         reason, rule, model, destinations, deliver, priority, quality)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      seriesId,
+      n.sop,
+      n.version,
+      current ? 1 : 0,
+      n.sopClass,
+      n.transferSyntax,
+      n.digest,
+      size,
+      path,
+      n.dataSetOffset,
+      n.origin,
+      n.derivedFrom ?? null,
+      n.source.protocol,
+      n.source.peer,
+      n.source.address,
+      n.receivedAt,
+      n.state,
+      n.reason ?? '',
+      n.rule ?? null,
+      n.model ?? null,
+      JSON.stringify(n.destinations ?? []),
+      n.deliver ?? 'series',
+      n.priority ?? 0,
+      n.quality === undefined ? null : JSON.stringify(n.quality),
+    );
+    return get(id)!;
+  }
+
+  function ensureSeries(n: NewInstance): number {
+    const known = db.get<{ id: number }>(
+      'SELECT id FROM series WHERE study = ? AND series = ?',
+      n.study,
+      n.series,
+    );
+    if (known !== undefined) return known.id;
+    return db.run(
+      'INSERT INTO series (study, series, origin, source_series, opened_at, last_received_at) VALUES (?, ?, ?, ?, ?, ?)',
+      n.study,
+      n.series,
+      n.origin,
+      n.sourceSeries ?? null,
+      clock.now(),
+      clock.now(),
+    ).id;
+  }
+
+  /** The version before no longer counts, and what was derived from it is not sent any more. */
+  function supersede(seriesId: number, sop: string): void {
+    const old = db.all<{ id: number; state: InstanceState; origin: string }>(
+      'SELECT id, state, origin FROM instances WHERE series_id = ? AND sop = ? AND current = 1',
+      seriesId,
+      sop,
+    );
+    for (const { id, origin } of old) {
+      db.run(
+        "UPDATE instances SET current = 0, state = 'superseded', reason = 'a newer version was received' WHERE id = ?",
+        id,
+      );
+      db.run(
+        `DELETE FROM deliveries WHERE state = 'pending' AND instance_id ${
+          origin === 'derived' ? '= ?' : 'IN (SELECT id FROM instances WHERE derived_from = ?)'
+        }`,
+        id,
+      );
+    }
+  }
+
+  async function markDamage(instance: Instance, damage: string): Promise<void> {
+    await db.commit(() => {
+      db.run('UPDATE instances SET damage = ? WHERE id = ?', damage, instance.id);
+      audit('damage found', {
+        study: instance.study,
+        series: instance.series,
+        sop: instance.sop,
+        detail: damage,
+      });
+    });
+  }
+
+  return {
+    db,
+    files,
+    clock,
+    recovery,
+    get,
+    versions: (study, series, sop) =>
+      db
+        .all<InstanceRow>(
+          `${selectInstance} WHERE s.study = ? AND s.series = ? AND i.sop = ? ORDER BY i.version`,
+          study,
+          series,
+          sop,
+        )
+        .map(toInstance),
+    derivedFrom: (id) =>
+      db.all<InstanceRow>(`${selectInstance} WHERE i.derived_from = ? ORDER BY i.id`, id).map(toInstance),
+    isDerived: (sop) =>
+      db.get("SELECT 1 FROM instances WHERE sop = ? AND origin = 'derived' LIMIT 1", sop) !== undefined,
+    async exclusively(key, work) {
+      const before = locks.get(key);
+      const mine = before === undefined ? work() : before.then(work, work);
+      locks.set(key, mine);
+      try {
+        return await mine;
+      } finally {
+        if (locks.get(key) === mine) locks.delete(key);
+      }
+    },
+    async add(part, instance, within) {
+      const path = files.relativePath(instance.study, instance.series, instance.sop, instance.version);
+      const size = part.bytes;
+      try {
+        await files.place(part, path);
+        const stored = await db.commit(() => {
+          const inserted = insert(path, size, instance);
+          within?.(inserted);
+          return inserted;
+        });
+        bytes += size;
+        return stored;
+      } catch (error) {
+        // Nobody was told that it is kept. A commit that may or may not be on disk keeps its file.
+        if (!(error instanceof DatabaseError)) await files.remove(path).catch(() => {});
+        throw error;
+      }
+    },
+    async heal(part, instance, dataSetOffset, within) {
+      const size = part.bytes;
+      await files.place(part, relative(instance));
+      await db.commit(() => {
+        db.run(
+          'UPDATE instances SET damage = NULL, bytes = ?, data_set_offset = ? WHERE id = ?',
+          size,
+          dataSetOffset,
+          instance.id,
+        );
+        audit('damage healed', { study: instance.study, series: instance.series, sop: instance.sop });
+        within?.();
+      });
+      bytes += size - instance.bytes;
+      return get(instance.id)!;
+    },
+    async check(instance) {
+      const damage = damageOf(await files.size(relative(instance)), instance.bytes);
+      if (damage !== undefined && damage !== instance.damage) await markDamage(instance, damage);
+      return damage;
+    },
+    readFile: (instance) => readFile(instance.path),
+    async readDataSet(instance) {
+      if (instance.bytes <= wholeReadLimit) {
+        const file = await readFile(instance.path);
+        if (file.length !== instance.bytes) throw new Error(damageOf(file.length, instance.bytes));
+        return file.subarray(instance.dataSetOffset);
+      }
+      const damage = damageOf(await files.size(relative(instance)), instance.bytes);
+      if (damage !== undefined) throw new Error(damage);
+      return createReadStream(instance.path, { start: instance.dataSetOffset, highWaterMark: 256 * 1024 });
+    },
+    bytes: () => bytes,
+    async freeBytes() {
+      const found = await statfs(files.root);
+      return found.bavail * found.bsize;
+    },
+    audit,
+    setting,
+    setSetting,
+    async close() {
+      db.transaction(() => {
+        const last = db.get<{ id: number }>('SELECT COALESCE(MAX(id), 0) AS id FROM instances')!.id;
+        setSetting('last clean id', String(last));
+        setSetting('clean', 'yes');
+      });
+      await db.sync();
+      await db.close();
+    },
+  };
+}

@@ -1,0 +1,17 @@
+import { createHash } from 'node:crypto';
+
+const slice = 1024 * 1024;
+
+/**
+ * SHA-256, hexadecimal, of the transfer syntax UID, a zero byte and the data set's bytes: equal for the same
+ * object whatever its preamble and meta header say. Large data sets are taken in slices, with the event loop
+ * running in between.
+ */
+export async function digestOf(transferSyntax: string, dataSet: Buffer): Promise<string> {
+  const hash = createHash('sha256').update(transferSyntax).update('\0');
+  for (let at = 0; at < dataSet.length; at += slice) {
+    if (at > 0) await new Promise(setImmediate);
+    hash.update(dataSet.subarray(at, at + slice));
+  }
+  return hash.digest('hex');
+}

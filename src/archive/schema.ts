@@ -1,0 +1,127 @@
+/**
+ * The tables of the one SQLite database, in order of their versions (`PRAGMA user_version`).
+ * A released entry is never changed: a new one is appended.
+ *
+ * Times are milliseconds since the epoch. UIDs are stored without padding.
+ */
+export const migrations: readonly string[] = [
+  `
+  CREATE TABLE series (
+    id INTEGER PRIMARY KEY,
+    study TEXT NOT NULL,
+    series TEXT NOT NULL,
+    origin TEXT NOT NULL CHECK (origin IN ('received', 'derived')),
+    source_series INTEGER REFERENCES series(id),
+    state TEXT NOT NULL DEFAULT 'receiving',
+    reason TEXT NOT NULL DEFAULT '',
+    rule TEXT,
+    quiet_ms INTEGER,
+    max_age_ms INTEGER,
+    expected INTEGER,
+    expected_by TEXT,
+    opened_at INTEGER NOT NULL,
+    last_received_at INTEGER NOT NULL,
+    completed_at INTEGER,
+    complete_reason TEXT,
+    corrected_at INTEGER,
+    delivered_at INTEGER,
+    UNIQUE (study, series)
+  ) STRICT;
+  CREATE INDEX series_by_state ON series (origin, state, last_received_at);
+  CREATE INDEX series_by_time ON series (origin, last_received_at);
+  CREATE INDEX series_by_uid ON series (series);
+  CREATE INDEX series_by_source ON series (source_series) WHERE source_series IS NOT NULL;
+
+  CREATE TABLE instances (
+    id INTEGER PRIMARY KEY,
+    series_id INTEGER NOT NULL REFERENCES series(id),
+    sop TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    current INTEGER NOT NULL,
+    sop_class TEXT NOT NULL,
+    transfer_syntax TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    path TEXT NOT NULL UNIQUE,
+    data_set_offset INTEGER NOT NULL,
+    origin TEXT NOT NULL CHECK (origin IN ('received', 'derived')),
+    derived_from INTEGER REFERENCES instances(id),
+    source_protocol TEXT NOT NULL,
+    source_peer TEXT NOT NULL,
+    source_address TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'corrected', 'left-alone', 'failed', 'derived', 'superseded')),
+    reason TEXT NOT NULL DEFAULT '',
+    rule TEXT,
+    model TEXT,
+    destinations TEXT NOT NULL DEFAULT '[]',
+    deliver TEXT NOT NULL DEFAULT 'series',
+    priority INTEGER NOT NULL DEFAULT 0,
+    quality TEXT,
+    damage TEXT,
+    UNIQUE (series_id, sop, version)
+  ) STRICT;
+  CREATE INDEX instances_by_state ON instances (series_id, origin, current, state);
+  CREATE INDEX instances_by_sop ON instances (sop);
+  CREATE INDEX instances_by_source ON instances (derived_from) WHERE derived_from IS NOT NULL;
+  CREATE INDEX instances_damaged ON instances (id) WHERE damage IS NOT NULL;
+
+  CREATE TABLE refusals (
+    study TEXT NOT NULL,
+    series TEXT NOT NULL,
+    sop TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    source_peer TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (study, series, sop)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE deliveries (
+    instance_id INTEGER NOT NULL REFERENCES instances(id),
+    destination TEXT NOT NULL,
+    series_id INTEGER NOT NULL REFERENCES series(id),
+    state TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'failed')),
+    enqueued INTEGER NOT NULL DEFAULT 0,
+    warning INTEGER NOT NULL DEFAULT 0,
+    status INTEGER,
+    message TEXT NOT NULL DEFAULT '',
+    attempts INTEGER NOT NULL DEFAULT 0,
+    refusals INTEGER NOT NULL DEFAULT 0,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (instance_id, destination)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX deliveries_by_state ON deliveries (series_id, state);
+  CREATE INDEX deliveries_by_series ON deliveries (series_id, destination, state, enqueued);
+
+  CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'leased', 'dead')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0,
+    run_at INTEGER NOT NULL,
+    lease_until INTEGER,
+    token TEXT,
+    again INTEGER NOT NULL DEFAULT 0,
+    error TEXT,
+    created_at INTEGER NOT NULL,
+    UNIQUE (kind, key)
+  ) STRICT;
+  CREATE INDEX jobs_to_claim ON jobs (kind, state, priority DESC, id);
+
+  CREATE TABLE audit (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    study TEXT NOT NULL DEFAULT '',
+    series TEXT NOT NULL DEFAULT '',
+    sop TEXT NOT NULL DEFAULT '',
+    detail TEXT NOT NULL DEFAULT ''
+  ) STRICT;
+
+  CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  `,
+];

@@ -1,0 +1,59 @@
+import { didYouMean, type Problem, valueAt } from './explain.js';
+import { isLoopback } from './loopback.js';
+
+function keysOf(value: unknown): string[] {
+  return typeof value === 'object' && value !== null ? Object.keys(value) : [];
+}
+
+function ruleProblems(raw: unknown): Problem[] {
+  const rules = valueAt(raw, ['rules']);
+  if (!Array.isArray(rules)) return [];
+  const known = keysOf(valueAt(raw, ['destinations']));
+  const problems: Problem[] = [];
+  const names = new Map<unknown, number>();
+  rules.forEach((rule: unknown, index) => {
+    const name = valueAt(rule, ['name']);
+    const earlier = names.get(name);
+    if (typeof name === 'string' && earlier !== undefined) {
+      problems.push({
+        path: ['rules', index, 'name'],
+        message: `"${name}" is already the name of rules[${earlier}]; expected a name of its own`,
+      });
+    }
+    names.set(name, index);
+    const to = valueAt(rule, ['to']);
+    if (!Array.isArray(to)) return;
+    to.forEach((target: unknown, at) => {
+      if (typeof target !== 'string' || known.includes(target)) return;
+      const near = didYouMean(target, known);
+      const hint = near
+        ? `did you mean "${near}"?`
+        : `expected one of: ${known.join(', ') || '(none is configured)'}`;
+      problems.push({
+        path: ['rules', index, 'to', at],
+        message: `"${target}" is not a destination; ${hint}`,
+      });
+    });
+  });
+  return problems;
+}
+
+function exposureProblems(raw: unknown): Problem[] {
+  const host = valueAt(raw, ['http', 'host']);
+  if (typeof host !== 'string' || isLoopback(host) || valueAt(raw, ['http', 'allowRemote']) === true)
+    return [];
+  return [
+    {
+      path: ['http', 'host'],
+      message:
+        `"${host}" is reachable from other machines, and the page and DICOMweb have no authentication yet; ` +
+        'expected a loopback address (put a reverse proxy that authenticates in front), ' +
+        'or http.allowRemote: true where the network itself is the protection',
+    },
+  ];
+}
+
+/** What single values cannot show: names that must exist elsewhere, and combinations that are not safe. */
+export function crossProblems(raw: unknown): Problem[] {
+  return [...ruleProblems(raw), ...exposureProblems(raw)];
+}

@@ -1,0 +1,215 @@
+import { isIP } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { parseByteSize } from './byte-size.js';
+import { parseDuration } from './duration.js';
+
+// Every message is what stands behind "expected" in the sentence that explain.ts makes of it.
+
+function text(expected: string, holds: (value: string) => boolean = (value) => value.length > 0) {
+  return z.string({ error: expected }).refine(holds, { error: expected });
+}
+
+function whole(min: number, max: number, what: string) {
+  const expected = `${what}, a whole number from ${min} to ${max}`;
+  return z.int({ error: expected }).min(min, { error: expected }).max(max, { error: expected });
+}
+
+const milliseconds = (() => {
+  const expected = 'a duration such as 500ms, 5s, 10m, 2h or 7d';
+  return z
+    .string({ error: expected })
+    .refine((value) => parseDuration(value) !== undefined, { error: expected, abort: true })
+    .transform((value) => parseDuration(value)!);
+})();
+
+const bytes = (() => {
+  const expected = 'an amount of bytes such as 65536, 512MB or 4GiB';
+  return z
+    .union([z.string(), z.int().nonnegative()], { error: expected })
+    .refine((value) => parseByteSize(String(value)) !== undefined, { error: expected, abort: true })
+    .transform((value) => parseByteSize(String(value))!);
+})();
+
+/** PS3.5 6.2 AE: 16 characters of the default repertoire at most, no backslash, no control character, not only blanks. */
+const aeTitle = text(
+  'an AE title: 1 to 16 printable ASCII characters without backslash',
+  (value) => /^[\x20-\x5b\x5d-\x7e]{1,16}$/.test(value) && value.trim() === value && value !== '',
+);
+
+const host = text(
+  'a host name or an IP address',
+  (value) => isIP(value) !== 0 || /^(?!-)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$/.test(value),
+);
+
+const listenPort = whole(0, 65535, 'a TCP port (0: any free one)');
+const targetPort = whole(1, 65535, 'a TCP port');
+
+function httpUrl(value: string): boolean {
+  try {
+    const url = new URL(value);
+    return (
+      (url.protocol === 'http:' || url.protocol === 'https:') && url.username === '' && url.search === ''
+    );
+  } catch {
+    return false;
+  }
+}
+
+function redisUrl(value: string): boolean {
+  try {
+    return /^rediss?:$/.test(new URL(value).protocol);
+  } catch {
+    return false;
+  }
+}
+
+const strict = <Shape extends z.core.$ZodLooseShape>(shape: Shape) => z.strictObject(shape);
+
+const destination = strict({
+  dimse: strict({ aeTitle, host, port: targetPort, callingAeTitle: aeTitle.optional() }).optional(),
+  dicomweb: strict({
+    url: text('an http or https address without user, password and query', httpUrl),
+    headers: z
+      .record(
+        text('an HTTP header name', (name) => /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(name)),
+        text('a header value on one line', (value) => /^[\x20-\x7e]*$/.test(value)),
+        { error: 'a mapping of header names to values' },
+      )
+      .prefault({}),
+    timeout: milliseconds.prefault('60s'),
+    batch: whole(1, 1000, 'instances a request').default(10),
+    connections: whole(1, 64, 'parallel connections').default(2),
+  }).optional(),
+}).refine((value) => Number(value.dimse !== undefined) + Number(value.dicomweb !== undefined) === 1, {
+  error: 'exactly one of dimse and dicomweb',
+});
+
+const matchValue = z
+  .union([z.string(), z.number(), z.boolean()], { error: 'a text or a number' })
+  .transform((value) => String(value));
+
+const match = z
+  .union([matchValue.transform((value) => [value]), z.array(matchValue).min(1)], {
+    error: 'a value or a list of values',
+  })
+  .transform((values): readonly string[] => values);
+
+const rule = strict({
+  name: text('a name for the rule, shown on the page'),
+  when: z
+    .record(
+      text("a DICOM attribute's keyword such as Modality", (key) => /^[A-Z][A-Za-z0-9]*$/.test(key)),
+      match,
+      { error: 'a mapping of DICOM keywords to values' },
+    )
+    .prefault({}),
+  model: text('the name of a folder under models: letters, digits, dot, dash, underscore', (value) =>
+    /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value),
+  ).optional(),
+  to: z.array(text('the name of a destination'), { error: "a list of destinations' names" }).default([]),
+  priority: whole(-100, 100, 'a priority').default(0),
+  deliver: z.enum(['series', 'slice'], { error: 'series or slice' }).default('series'),
+  complete: strict({
+    quiet: milliseconds.prefault('5s'),
+    maxAge: milliseconds.prefault('10m'),
+  }).prefault({}),
+});
+
+const workers = z
+  .union([z.literal('auto'), z.int().min(1).max(256)], { error: 'auto or a whole number from 1 to 256' })
+  .default('auto');
+
+/** The models that the package brings with it. */
+const shippedModels = fileURLToPath(new URL('../../../models', import.meta.url));
+
+/** The whole configuration; after parsing, durations are milliseconds and amounts are bytes. */
+export const configSchema = strict({
+  aeTitle: aeTitle.default('MCNET'),
+  data: text('a folder').default('./var'),
+  models: text('a folder').default(shippedModels),
+  dimse: strict({ host: host.default('127.0.0.1'), port: listenPort.default(11112) }).prefault({}),
+  http: strict({
+    host: host.default('127.0.0.1'),
+    port: listenPort.default(8080),
+    allowRemote: z.boolean({ error: 'true or false' }).default(false),
+    allowedHosts: z.array(host, { error: 'a list of host names' }).default([]),
+  }).prefault({}),
+  queue: text('embedded, or the address of a Redis server such as redis://127.0.0.1:6379', (value) => {
+    return value === 'embedded' || redisUrl(value);
+  }).default('embedded'),
+  engine: z
+    .enum(['auto', 'tensorrt', 'cuda', 'webgpu', 'cpu', 'tensorflow'], {
+      error: 'one of auto, tensorrt, cuda, webgpu, cpu, tensorflow',
+    })
+    .default('auto'),
+  peers: z
+    .array(
+      strict({
+        aeTitle: z.union([z.literal('*'), aeTitle], {
+          error: 'an AE title of 1 to 16 printable ASCII characters without backslash, or "*" for any',
+        }),
+        host,
+      }),
+      { error: 'a list of { aeTitle, host }' },
+    )
+    .prefault([
+      { aeTitle: '*', host: '127.0.0.1' },
+      { aeTitle: '*', host: '::1' },
+    ]),
+  destinations: z
+    .record(
+      text('a name of letters, digits, dash, underscore', (name) => /^[A-Za-z0-9][A-Za-z0-9_-]*$/.test(name)),
+      destination,
+      { error: 'a mapping of names to destinations' },
+    )
+    .prefault({}),
+  rules: z
+    .array(rule, { error: 'a list of rules' })
+    .prefault([
+      { name: 'brain MR', when: { Modality: 'MR', BodyPartExamined: ['BRAIN', 'HEAD'] }, model: 'mcnet' },
+    ]),
+  duplicates: z
+    .enum(['keep-version', 'keep-first', 'refuse'], { error: 'keep-version, keep-first or refuse' })
+    .default('keep-version'),
+  seriesNumber: strict({ offset: whole(0, 99, 'the n of "source × 100 + n"').default(1) }).prefault({}),
+  batch: strict({
+    max: whole(1, 256, 'slices a batch').default(8),
+    waitMs: whole(0, 1000, 'milliseconds to wait for a fuller batch').default(5),
+  }).prefault({}),
+  concurrency: strict({
+    workers,
+    inferenceThreads: workers,
+    deliveries: whole(1, 64, 'deliveries at a time to one destination').default(1),
+  }).prefault({}),
+  retry: strict({
+    first: milliseconds.prefault('5s'),
+    max: milliseconds.prefault('15m'),
+    attempts: whole(1, 1_000_000, 'attempts').default(700),
+  }).prefault({}),
+  limits: strict({
+    associations: whole(1, 10_000, 'associations in all').default(64),
+    associationsPerPeer: whole(1, 10_000, 'associations of one peer').default(16),
+    pduLength: whole(4096, 2 ** 24, 'bytes of a PDU').default(131_072),
+    instanceBytes: bytes.prefault('4GiB'),
+    stowRequestBytes: bytes.prefault('64GiB'),
+    stowInstances: whole(1, 1_000_000, 'instances in one STOW-RS request').default(20_000),
+    freeDiskBytes: bytes.prefault('1GiB'),
+  }).prefault({}),
+  log: strict({
+    level: z
+      .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+        error: 'one of fatal, error, warn, info, debug, trace, silent',
+      })
+      .default('info'),
+  }).prefault({}),
+});
+
+/** What the program works with: every key present, durations in milliseconds, amounts in bytes, folders absolute. */
+export type Config = z.output<typeof configSchema>;
+/** One entry of `rules`. */
+export type Rule = Config['rules'][number];
+/** One entry of `peers`; an AE title of `*` stands for any. */
+export type Peer = Config['peers'][number];
+/** One entry of `destinations`: exactly one of `dimse` and `dicomweb` is set. */
+export type DestinationConfig = Config['destinations'][string];

@@ -1,0 +1,200 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { Derivation } from '../dicom/index.js';
+import type { Quality } from '../inference/index.js';
+import type { Corrected, Corrector, CorrectorDescription } from './corrector.js';
+import { CorrectionError } from './error.js';
+
+/** What became of one file. */
+export type FileResult =
+  | {
+      path: string;
+      outcome: 'corrected';
+      /** Path of the derived file: `out`/<series UID>/<SOP UID>.dcm. */
+      output: string;
+      series: string;
+      sop: string;
+      frames: number;
+      quality: Quality;
+      ms: Corrected['ms'];
+    }
+  /** Nothing to correct: another kind of image, or a file in a folder that is no DICOM object. */
+  | { path: string; outcome: 'left-alone'; reason: string }
+  | { path: string; outcome: 'failed'; reason: string };
+
+export interface FilesSummary {
+  files: number;
+  corrected: number;
+  leftAlone: number;
+  failed: number;
+  /** Frames in the corrected files. */
+  frames: number;
+  seconds: number;
+  model: CorrectorDescription['model'];
+  engine: CorrectorDescription['engine'];
+  results: FileResult[];
+}
+
+export interface CorrectFilesOptions {
+  /** Files and folders; folders are walked. */
+  paths: readonly string[];
+  /** Folder for the derived files: <series UID>/<SOP UID>.dcm. Made when it is missing. */
+  out: string;
+  corrector: Corrector;
+  derivation: Derivation;
+  /** Files under way at the same time. Default: what keeps the corrector busy. */
+  concurrency?: number;
+  signal?: AbortSignal;
+  onProgress?(done: number, total: number, result: FileResult): void;
+}
+
+interface Found {
+  path: string;
+  /** Found in a folder, not named by the caller. */
+  walked: boolean;
+}
+
+async function walk(path: string, walked: boolean, seen: Set<string>): Promise<Found[]> {
+  let isFolder: boolean;
+  try {
+    isFolder = (await stat(path)).isDirectory();
+  } catch {
+    return [{ path, walked: false }];
+  }
+  if (!isFolder) return [{ path, walked }];
+  const real = await realpath(path);
+  if (seen.has(real)) return [];
+  seen.add(real);
+  const found: Found[] = [];
+  for (const name of (await readdir(path)).sort()) found.push(...(await walk(join(path, name), true, seen)));
+  return found;
+}
+
+/** Every file that the paths name or contain, once, folders in the order of their names. */
+export async function findFiles(paths: readonly string[]): Promise<Found[]> {
+  const found: Found[] = [];
+  const seen = new Set<string>();
+  const listed = new Set<string>();
+  for (const path of paths) {
+    for (const one of await walk(path, false, seen)) {
+      const absolute = resolve(one.path);
+      if (listed.has(absolute)) continue;
+      listed.add(absolute);
+      found.push(one);
+    }
+  }
+  return found;
+}
+
+/** Writes a file so that it is whole or not there: beside its place, synced, renamed, folder synced. */
+export async function writeAtomically(path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = `${path}.${randomUUID()}.tmp`;
+  try {
+    const file = await open(temporary, 'w');
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  const folder = await open(dirname(path), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/**
+ * Corrects files and folders into a folder: the body of `mcnet correct`. A file that fails does not stop the others;
+ * every file has its result. Two different sources that carry the same SOP Instance UID both get a derived file, the
+ * later one with a number in its name.
+ * @throws when `out` cannot be made, or the signal's reason when it is aborted
+ */
+export async function correctFiles(options: CorrectFilesOptions): Promise<FilesSummary> {
+  const { corrector, derivation, signal } = options;
+  const startedAt = performance.now();
+  const { out } = options;
+  await mkdir(out, { recursive: true });
+  const found = await findFiles(options.paths);
+  const results: FileResult[] = new Array(found.length);
+  const digests = new Map<string, string>();
+  let done = 0;
+  let next = 0;
+
+  /** A name that no other content has taken in this run. */
+  function nameFor(corrected: Corrected): string {
+    const digest = createHash('sha256').update(corrected.file).digest('hex');
+    for (let copy = 1; ; copy += 1) {
+      const name = copy === 1 ? `${corrected.sop}.dcm` : `${corrected.sop}-${copy}.dcm`;
+      const path = join(out, corrected.series, name);
+      const taken = digests.get(path);
+      if (taken === undefined) digests.set(path, digest);
+      if (taken === undefined || taken === digest) return path;
+    }
+  }
+
+  async function correctOne({ path, walked }: Found): Promise<FileResult> {
+    try {
+      const corrected = await corrector.correct({
+        path,
+        derivation,
+        ...(signal === undefined ? {} : { signal }),
+      });
+      const output = nameFor(corrected);
+      await mkdir(dirname(output), { recursive: true });
+      await writeAtomically(output, corrected.file);
+      const { series, sop, frames, quality, ms } = corrected;
+      return {
+        path,
+        outcome: 'corrected',
+        output,
+        series,
+        sop,
+        frames,
+        quality,
+        ms,
+      };
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      const reason = error instanceof Error ? error.message : String(error);
+      const alone =
+        error instanceof CorrectionError &&
+        (error.code === 'not-correctable' || (walked && error.dicom === 'not-dicom'));
+      return { path, outcome: alone ? 'left-alone' : 'failed', reason };
+    }
+  }
+
+  async function worker(): Promise<void> {
+    while (next < found.length) {
+      const at = next++;
+      const result = await correctOne(found[at]!);
+      results[at] = result;
+      done += 1;
+      options.onProgress?.(done, found.length, result);
+    }
+  }
+  const concurrency = Math.max(1, options.concurrency ?? corrector.concurrency + 2);
+  await Promise.all(Array.from({ length: Math.min(concurrency, found.length) }, worker));
+
+  const count = (outcome: FileResult['outcome']): number =>
+    results.filter((one) => one.outcome === outcome).length;
+  const { model, engine } = corrector.describe();
+  return {
+    files: found.length,
+    corrected: count('corrected'),
+    leftAlone: count('left-alone'),
+    failed: count('failed'),
+    frames: results.reduce((sum, one) => sum + (one.outcome === 'corrected' ? one.frames : 0), 0),
+    seconds: (performance.now() - startedAt) / 1000,
+    model,
+    engine,
+    results,
+  };
+}

@@ -1,0 +1,15 @@
+export {
+  type Corrected,
+  type CorrectionRequest,
+  type Corrector,
+  type CorrectorDescription,
+  type CorrectorOptions,
+  createCorrector,
+} from './corrector.js';
+export { CorrectionError, type CorrectionErrorCode } from './error.js';
+export {
+  type CorrectFilesOptions,
+  correctFiles,
+  type FileResult,
+  type FilesSummary,
+} from './files.js';

@@ -1,0 +1,57 @@
+import type { Derivation, DicomErrorCode } from '../dicom/index.js';
+import type { Quality } from '../inference/index.js';
+import type { NetworkInputOptions } from '../inference/preprocess/index.js';
+import type { CorrectionErrorCode } from './error.js';
+
+/** What a correction worker is told when it starts, through `workerData`. */
+export interface WorkerSettings {
+  input: NetworkInputOptions;
+  /** Frames of one object that may be under way to the network at the same time. */
+  window: number;
+}
+
+/** What the main thread tells a correction worker. `id` names a request for as long as it lives. */
+export type ToWorker =
+  /** Read, decode, and send the first frames. */
+  | {
+      kind: 'open';
+      id: number;
+      source: { path: string } | { bytes: Uint8Array };
+      derivation: Derivation;
+      anyway: boolean;
+    }
+  /** The network's answer to a frame; its buffer is handed over. */
+  | { kind: 'residual'; id: number; frame: number; residual: Float32Array }
+  /** Forget the request. */
+  | { kind: 'drop'; id: number }
+  | { kind: 'close' };
+
+/** What a correction worker tells the main thread. */
+export type FromWorker =
+  | { kind: 'ready' }
+  /** A frame for the network, rows × columns float32 values; its buffer is handed over. */
+  | { kind: 'frame'; id: number; frame: number; data: Float32Array; rows: number; columns: number }
+  /** The derived instance; its buffer is handed over. */
+  | { kind: 'done'; id: number; corrected: WorkerResult }
+  | {
+      kind: 'rejected';
+      id: number;
+      code: CorrectionErrorCode;
+      permanent: boolean;
+      message: string;
+      dicom: DicomErrorCode | undefined;
+    };
+
+export interface WorkerResult {
+  file: Uint8Array;
+  study: string;
+  series: string;
+  sop: string;
+  sopClass: string;
+  transferSyntax: string;
+  frames: number;
+  rows: number;
+  columns: number;
+  quality: Quality;
+  ms: { read: number; decode: number; preprocess: number; postprocess: number };
+}

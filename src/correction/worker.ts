@@ -1,0 +1,254 @@
+/**
+ * One thread of the correction pool. It reads and decodes an object, hands its frames to the main thread as network
+ * inputs, a window of them at a time, adds the residuals that come back, and writes the derived instance.
+ */
+import { readFile } from 'node:fs/promises';
+import { parentPort, workerData } from 'node:worker_threads';
+import {
+  correctable,
+  type Derivation,
+  DicomError,
+  derivedUids,
+  deriveInstance,
+  type FrameReader,
+  openFrames,
+  type Part10,
+  parsePart10,
+  type StoredPixels,
+  string,
+  TransferSyntax,
+  verifyWhole,
+} from '../dicom/index.js';
+import { meanQuality, type Quality, qualityOf } from '../inference/index.js';
+import {
+  applyResidual,
+  type NetworkInput,
+  type NetworkLayout,
+  toNetworkInput,
+} from '../inference/preprocess/index.js';
+import { CorrectionError } from './error.js';
+import { keepPadding, signalOf, signalPerStored } from './intensity.js';
+import type { FromWorker, ToWorker, WorkerResult, WorkerSettings } from './protocol.js';
+
+const settings = workerData as WorkerSettings;
+const port = parentPort!;
+
+/** An object under way. */
+interface Work {
+  id: number;
+  derivation: Derivation;
+  part10: Part10;
+  reader: FrameReader;
+  sopClass: string;
+  study: string;
+  uids: { seriesInstanceUid: string; sopInstanceUid: string };
+  /** Next frame to be sent. */
+  next: number;
+  /** Frames that are corrected, by number. */
+  corrected: StoredPixels[];
+  finished: number;
+  /** Frames at the network: what is needed to add its answer. */
+  away: Map<number, { stored: StoredPixels; layout: NetworkLayout; scale: number }>;
+  quality: Quality[];
+  ms: WorkerResult['ms'];
+}
+
+const works = new Map<number, Work>();
+/** Requests that are being read, so that one which is dropped meanwhile does not come to life afterwards. */
+const opening = new Set<number>();
+
+function tell(message: FromWorker, transfer: ArrayBuffer[] = []): void {
+  port.postMessage(message, transfer);
+}
+
+function reject(id: number, error: unknown): void {
+  works.delete(id);
+  opening.delete(id);
+  if (error instanceof CorrectionError) {
+    const { code, permanent, message, dicom } = error;
+    tell({ kind: 'rejected', id, code, permanent, message, dicom });
+  } else {
+    const text = error instanceof Error ? error.message : String(error);
+    const dicom = error instanceof DicomError ? error.code : undefined;
+    const message = dicom === undefined ? `decoding failed: ${text}` : text;
+    tell({ kind: 'rejected', id, code: 'undecodable', permanent: true, message, dicom });
+  }
+}
+
+async function read(source: { path: string } | { bytes: Uint8Array }): Promise<Buffer> {
+  if ('bytes' in source) {
+    return Buffer.from(source.bytes.buffer, source.bytes.byteOffset, source.bytes.byteLength);
+  }
+  try {
+    return await readFile(source.path);
+  } catch (error) {
+    const { code = 'unknown error' } = error as NodeJS.ErrnoException;
+    throw new CorrectionError(
+      'io',
+      code === 'ENOENT' || code === 'EISDIR',
+      `${source.path} cannot be read: ${code}`,
+    );
+  }
+}
+
+async function open({ id, source, derivation, anyway }: Extract<ToWorker, { kind: 'open' }>): Promise<void> {
+  const ms = { read: 0, decode: 0, preprocess: 0, postprocess: 0 };
+  let at = performance.now();
+  opening.add(id);
+  const file = await read(source);
+  ms.read = performance.now() - at;
+  at = performance.now();
+  verifyWhole(file);
+  const part10 = parsePart10(file);
+  const { dataSet } = part10;
+  const sopClass = string(dataSet, 'SOPClassUID') ?? '';
+  const verdict = correctable(dataSet, sopClass);
+  if (!verdict.ok && !anyway) throw new CorrectionError('not-correctable', true, verdict.reason);
+  const reader = await openFrames(part10);
+  ms.decode = performance.now() - at;
+  const work: Work = {
+    id,
+    derivation,
+    part10,
+    reader,
+    sopClass,
+    study: string(dataSet, 'StudyInstanceUID') ?? '',
+    uids: derivedUids(
+      {
+        seriesInstanceUid: string(dataSet, 'SeriesInstanceUID') ?? '',
+        sopInstanceUid: string(dataSet, 'SOPInstanceUID') ?? '',
+      },
+      derivation,
+    ),
+    next: 0,
+    corrected: [],
+    finished: 0,
+    away: new Map(),
+    quality: [],
+    ms,
+  };
+  if (!opening.delete(id)) return;
+  works.set(id, work);
+  advance(work);
+}
+
+/** Sends frames until the window is full; writes the derived instance when all are back. */
+function advance(work: Work): void {
+  const { reader, ms } = work;
+  while (work.next < reader.count && work.away.size < settings.window) {
+    const frame = work.next++;
+    let at = performance.now();
+    const stored = reader.frame(frame);
+    ms.decode += performance.now() - at;
+    at = performance.now();
+    const input: NetworkInput = toNetworkInput(
+      signalOf(stored, reader),
+      reader.rows,
+      reader.columns,
+      settings.input,
+    );
+    ms.preprocess += performance.now() - at;
+    if (input.scale === 0) {
+      // An empty slice has no motion to correct.
+      finish(work, frame, stored, stored);
+      continue;
+    }
+    const { data, ...layout } = input;
+    work.away.set(frame, { stored, layout, scale: input.scale });
+    tell({ kind: 'frame', id: work.id, frame, data, rows: input.rows, columns: input.columns }, [
+      data.buffer,
+    ]);
+  }
+  if (work.finished === reader.count) derive(work);
+}
+
+function finish(work: Work, frame: number, before: StoredPixels, after: StoredPixels): void {
+  const { rows, columns } = work.reader;
+  work.corrected[frame] = after;
+  work.finished += 1;
+  work.quality[frame] = qualityOf(before, after, rows, columns);
+}
+
+/** Whether all values are numbers: their sum is one only then, and cannot overflow. */
+function allFinite(values: Float32Array): boolean {
+  let sum = 0;
+  for (let i = 0; i < values.length; i += 1) sum += values[i]!;
+  return Number.isFinite(sum);
+}
+
+function add(work: Work, frame: number, residual: Float32Array): void {
+  const sent = work.away.get(frame);
+  if (sent === undefined) return;
+  work.away.delete(frame);
+  const { reader, ms } = work;
+  const at = performance.now();
+  if (!allFinite(residual)) {
+    throw new CorrectionError(
+      'engine',
+      false,
+      `the network's answer for frame ${frame + 1} holds values that are no numbers`,
+    );
+  }
+  const corrected = applyResidual(
+    sent.stored,
+    reader.rows,
+    reader.columns,
+    residual,
+    sent.layout,
+    sent.scale / signalPerStored(reader),
+    reader.storedRange,
+  );
+  keepPadding(sent.stored, corrected, reader);
+  finish(work, frame, sent.stored, corrected);
+  ms.postprocess += performance.now() - at;
+  advance(work);
+}
+
+function derive(work: Work): void {
+  const at = performance.now();
+  const derived = deriveInstance(work.part10, work.corrected, work.derivation);
+  // A buffer out of Node's pool shares its memory with others and must not be handed over.
+  const whole = derived.byteOffset === 0 && derived.buffer.byteLength === derived.byteLength;
+  const file = whole ? new Uint8Array(derived.buffer as ArrayBuffer) : Uint8Array.from(derived);
+  work.ms.postprocess += performance.now() - at;
+  works.delete(work.id);
+  const corrected: WorkerResult = {
+    file,
+    study: work.study,
+    series: work.uids.seriesInstanceUid,
+    sop: work.uids.sopInstanceUid,
+    sopClass: work.sopClass,
+    transferSyntax: TransferSyntax.ExplicitVRLittleEndian,
+    frames: work.reader.count,
+    rows: work.reader.rows,
+    columns: work.reader.columns,
+    quality: meanQuality(work.quality),
+    ms: work.ms,
+  };
+  tell({ kind: 'done', id: work.id, corrected }, [file.buffer as ArrayBuffer]);
+}
+
+port.on('message', (message: ToWorker) => {
+  switch (message.kind) {
+    case 'open':
+      open(message).catch((error) => reject(message.id, error));
+      break;
+    case 'residual': {
+      const work = works.get(message.id);
+      if (work === undefined) break;
+      try {
+        add(work, message.frame, message.residual);
+      } catch (error) {
+        reject(message.id, error);
+      }
+      break;
+    }
+    case 'drop':
+      opening.delete(message.id);
+      works.delete(message.id);
+      break;
+    case 'close':
+      process.exit(0);
+  }
+});
+tell({ kind: 'ready' });

@@ -1,0 +1,29 @@
+export { type Correctable, correctable, correctableSopClasses, isOwnOutput } from './correctable.js';
+export type { DataSet, Element } from './dataSet.js';
+export { CODING_SCHEME, type Derivation, derivedUids, EQUIPMENT_MODEL_NAME } from './derivation.js';
+export { deriveInstance } from './derive.js';
+export { keywordOf, tagOf } from './dictionary.js';
+export { DicomError, type DicomErrorCode } from './error.js';
+export {
+  IMPLEMENTATION_CLASS_UID,
+  IMPLEMENTATION_VERSION_NAME,
+  type InstanceHeader,
+  type Part10,
+  parsePart10,
+  readHeader,
+  verifyWhole,
+  writeMetaHeader,
+} from './part10.js';
+export {
+  decodeFrames,
+  type FrameReader,
+  type Frames,
+  openFrames,
+  type PixelLayout,
+  pixelLayout,
+  type StoredPixels,
+} from './pixels.js';
+export { parseDataSet } from './reader.js';
+export { decodableTransferSyntaxes, TransferSyntax } from './transferSyntax.js';
+export { isUid, uidFromName } from './uid.js';
+export { characterSetOf, elementOf, itemsOf, number, numbers, string, strings } from './values.js';

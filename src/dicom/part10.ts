@@ -1,0 +1,178 @@
+/** The DICOM file format: PS3.10 section 7. */
+import { type DataSet, PIXEL_DATA } from './dataSet.js';
+import { DicomError } from './error.js';
+import { parseDataSet, parseMetaGroup, verifyDataSet } from './reader.js';
+import { TransferSyntax } from './transferSyntax.js';
+import { isUid } from './uid.js';
+import { string } from './values.js';
+import { vrOfCode } from './vr.js';
+
+export interface Part10 {
+  /** group 0002; empty when the file had none */
+  meta: DataSet;
+  transferSyntaxUid: string;
+  /** offset of the data set in the file, bytes */
+  dataSetOffset: number;
+  dataSet: DataSet;
+}
+
+export interface InstanceHeader {
+  studyInstanceUid: string;
+  seriesInstanceUid: string;
+  sopInstanceUid: string;
+  sopClassUid: string;
+  transferSyntaxUid: string;
+  /** what precedes the pixel data */
+  dataSet: DataSet;
+}
+
+/** Implementation Class UID (0002,0012) of this program, as a 2.25 UID; constant over all versions. */
+export const IMPLEMENTATION_CLASS_UID = '2.25.226498132871904566821436085710318352971';
+/** Implementation Version Name (0002,0013), at most 16 characters. */
+export const IMPLEMENTATION_VERSION_NAME = 'MCNET_1';
+
+interface Opened {
+  meta: DataSet;
+  transferSyntaxUid: string;
+  dataSetOffset: number;
+}
+
+/** Finds meta header and data set; a file without preamble, or without any meta header, is opened where it is unmistakable. */
+function open(bytes: Buffer): Opened {
+  if (bytes.length >= 132 && bytes.toString('latin1', 128, 132) === 'DICM') return openMeta(bytes, 132);
+  if (bytes.length >= 4 && bytes.toString('latin1', 0, 4) === 'DICM') return openMeta(bytes, 4);
+  if (bytes.length >= 8 && bytes.readUInt16LE(0) === 0x0002 && isExplicitHeader(bytes, 0)) {
+    return openMeta(bytes, 0);
+  }
+  // A bare data set begins with a small element of group 0008.
+  if (bytes.length >= 8 && bytes.readUInt16LE(0) === 0x0008 && bytes.readUInt16LE(2) <= 0x0018) {
+    const transferSyntaxUid = isExplicitHeader(bytes, 0)
+      ? TransferSyntax.ExplicitVRLittleEndian
+      : bytes.readUInt32LE(4) <= 1024
+        ? TransferSyntax.ImplicitVRLittleEndian
+        : undefined;
+    if (transferSyntaxUid !== undefined) {
+      const meta: DataSet = { elements: new Map(), bigEndian: false, explicit: true };
+      return { meta, transferSyntaxUid, dataSetOffset: 0 };
+    }
+  }
+  if (bytes.length < 132) {
+    throw new DicomError('not-dicom', `${bytes.length} bytes are too few for a DICOM file`);
+  }
+  throw new DicomError(
+    'not-dicom',
+    'no DICM prefix, no meta header and no data set at the start of the file',
+  );
+}
+
+function isExplicitHeader(bytes: Buffer, at: number): boolean {
+  return vrOfCode(bytes[at + 4]!, bytes[at + 5]!) !== undefined;
+}
+
+function openMeta(bytes: Buffer, start: number): Opened {
+  const { meta, end } = parseMetaGroup(bytes, start);
+  const transferSyntaxUid = string(meta, 'TransferSyntaxUID');
+  if (transferSyntaxUid === undefined || !isUid(transferSyntaxUid)) {
+    if (end >= bytes.length || bytes.length - end < 8) {
+      throw new DicomError('truncated', 'the file ends in its meta header');
+    }
+    throw new DicomError('malformed', 'the meta header has no Transfer Syntax UID (0002,0010)');
+  }
+  return { meta, transferSyntaxUid, dataSetOffset: end };
+}
+
+/**
+ * Reads a part 10 file.
+ * @param bytes the whole file, or with `untilPixelData` its beginning; values of the result are views of it
+ * @throws DicomError not-dicom, truncated, malformed, unsupported
+ */
+export function parsePart10(bytes: Buffer, options: { untilPixelData?: boolean } = {}): Part10 {
+  const opened = open(bytes);
+  const body = bytes.subarray(opened.dataSetOffset);
+  return { ...opened, dataSet: parseDataSet(body, opened.transferSyntaxUid, options) };
+}
+
+/**
+ * Identifies an instance by its file or the beginning of it.
+ * @throws DicomError also when Study, Series or SOP Instance UID or SOP Class UID is absent or no UID: they become path names
+ */
+export function readHeader(file: Buffer): InstanceHeader {
+  const { transferSyntaxUid, dataSet } = parsePart10(file, { untilPixelData: true });
+  return {
+    sopClassUid: requiredUid(dataSet, 'SOPClassUID', '(0008,0016)'),
+    sopInstanceUid: requiredUid(dataSet, 'SOPInstanceUID', '(0008,0018)'),
+    studyInstanceUid: requiredUid(dataSet, 'StudyInstanceUID', '(0020,000D)'),
+    seriesInstanceUid: requiredUid(dataSet, 'SeriesInstanceUID', '(0020,000E)'),
+    transferSyntaxUid,
+    dataSet,
+  };
+}
+
+function requiredUid(dataSet: DataSet, keyword: string, tag: string): string {
+  const value = string(dataSet, keyword);
+  if (value === undefined) throw new DicomError('malformed', `${keyword} ${tag} is absent or empty`);
+  if (!isUid(value)) throw new DicomError('malformed', `${keyword} ${tag} is no valid UID`);
+  return value;
+}
+
+/**
+ * Walks the file's data set to its very end, into every sequence of undefined length.
+ * @throws DicomError truncated, malformed, not-dicom, unsupported
+ */
+export function verifyWhole(file: Buffer): void {
+  const { dataSetOffset, transferSyntaxUid } = open(file);
+  if (file.length - dataSetOffset < 8) throw new DicomError('truncated', 'the file ends before its data set');
+  verifyDataSet(file.subarray(dataSetOffset), transferSyntaxUid);
+}
+
+export function hasPixelData(dataSet: DataSet): boolean {
+  return dataSet.elements.has(PIXEL_DATA);
+}
+
+function explicitShort(element: number, vr: string, value: Buffer): Buffer {
+  const header = Buffer.alloc(8);
+  header.writeUInt16LE(0x0002, 0);
+  header.writeUInt16LE(element, 2);
+  header.write(vr, 4, 'latin1');
+  header.writeUInt16LE(value.length, 6);
+  return Buffer.concat([header, value]);
+}
+
+function padded(text: string, padding: '\0' | ' '): Buffer {
+  return Buffer.from(text.length % 2 === 0 ? text : text + padding, 'latin1');
+}
+
+/**
+ * Preamble, DICM and File Meta Information (PS3.10 7.1) for a data set stored as it was received.
+ * @throws DicomError malformed when a UID is none
+ */
+export function writeMetaHeader(m: {
+  sopClassUid: string;
+  sopInstanceUid: string;
+  transferSyntaxUid: string;
+  sourceAeTitle?: string | undefined;
+}): Buffer {
+  for (const uid of [m.sopClassUid, m.sopInstanceUid, m.transferSyntaxUid]) {
+    if (!isUid(uid)) throw new DicomError('malformed', 'a meta header needs valid UIDs');
+  }
+  const elements = [
+    Buffer.from([0x02, 0, 0x01, 0, 0x4f, 0x42, 0, 0, 2, 0, 0, 0, 0, 1]),
+    explicitShort(0x0002, 'UI', padded(m.sopClassUid, '\0')),
+    explicitShort(0x0003, 'UI', padded(m.sopInstanceUid, '\0')),
+    explicitShort(0x0010, 'UI', padded(m.transferSyntaxUid, '\0')),
+    explicitShort(0x0012, 'UI', padded(IMPLEMENTATION_CLASS_UID, '\0')),
+    explicitShort(0x0013, 'SH', padded(IMPLEMENTATION_VERSION_NAME, ' ')),
+  ];
+  if (m.sourceAeTitle !== undefined && m.sourceAeTitle !== '') {
+    elements.push(explicitShort(0x0016, 'AE', padded(m.sourceAeTitle.slice(0, 16), ' ')));
+  }
+  const group = Buffer.concat(elements);
+  const groupLength = Buffer.alloc(4);
+  groupLength.writeUInt32LE(group.length, 0);
+  return Buffer.concat([
+    Buffer.alloc(128),
+    Buffer.from('DICM', 'latin1'),
+    explicitShort(0x0000, 'UL', groupLength),
+    group,
+  ]);
+}

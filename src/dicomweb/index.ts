@@ -1,0 +1,12 @@
+export { createSenders, type Senders } from './senders.js';
+export { createStoreProvider, type StoreProviderOptions } from './store-provider.js';
+export type { FileIntake, IncomingFile, StoreEvent, StoreLimits, StoreSource } from './store-request.js';
+export {
+  echo,
+  StowError,
+  type StowInstance,
+  type StowOptions,
+  type StowOutcome,
+  type StowTarget,
+  stow,
+} from './stow-client.js';

@@ -1,0 +1,42 @@
+/** DICOM associations and DIMSE services (PS3.7, PS3.8), provider and user. */
+export { Association, type ResponseMessage } from './association.js';
+export { CommandField, type CommandSet } from './command-set.js';
+export { DimseError, type DimseErrorCode } from './errors.js';
+export { IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME } from './implementation.js';
+export type { UserIdentity } from './pdu.js';
+export { normaliseAddress, type Peer, PeerTable } from './peers.js';
+export { associate, contextFor, type DimseTarget, type DimseTimeouts, peerName } from './requestor.js';
+export {
+  type AssociationEvent,
+  type AssociationInfo,
+  DEFAULT_LIMITS,
+  type DimseLimits,
+  type DimseServer,
+  type DimseServerOptions,
+  startDimseServer,
+} from './server.js';
+export type {
+  AcceptedContext,
+  DimseRequest,
+  DimseResponse,
+  DimseService,
+  PeerInformation,
+  SupportedSyntax,
+} from './service.js';
+export { STORAGE_SOP_CLASSES, sopClassName, VERIFICATION_SOP_CLASS } from './sop-classes.js';
+export { meaningOf, Status, type StatusMeaning } from './status.js';
+export {
+  type StorageProviderOptions,
+  type StoreRequest,
+  type StoreResponse,
+  storageProvider,
+} from './storage-scp.js';
+export {
+  type OutgoingInstance,
+  type StoreOptions,
+  type StoreOutcome,
+  storeInstances,
+} from './storage-scu.js';
+export type { DimseTls } from './tls.js';
+export { STORED_TRANSFER_SYNTAXES, transferSyntaxName } from './transfer-syntaxes.js';
+export { echo, verificationProvider } from './verification.js';

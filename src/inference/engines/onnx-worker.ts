@@ -1,0 +1,85 @@
+/** The thread of one ONNX Runtime session: `session.run` blocks it, and nothing else. */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { parentPort, workerData } from 'node:worker_threads';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { LaneReply, LaneRequest, OnnxLaneOptions } from './lane.js';
+
+const options = workerData as OnnxLaneOptions;
+const port = parentPort!;
+
+function reply(message: LaneReply, transfer: ArrayBuffer[] = []): void {
+  port.postMessage(message, transfer);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message.trim() : String(error);
+}
+
+/** The session for this lane; the network has one input named "input" and an output named "residual". */
+async function openSession(): Promise<InferenceSession> {
+  const session = await InferenceSession.create(options.modelPath, {
+    executionProviders: [
+      options.provider === 'cuda' || options.provider === 'tensorrt'
+        ? { name: options.provider, deviceId: options.deviceId }
+        : options.provider,
+    ],
+    intraOpNumThreads: options.threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    graphOptimizationLevel: 'all',
+    // A pattern is kept for every new shape, and hospitals send many: it costs memory and saves no time here.
+    enableMemPattern: false,
+    // What fails is thrown and told by the caller; the runtime's own lines on stderr would only repeat it.
+    logSeverityLevel: 4,
+    extra: {
+      session: {
+        intra_op: { allow_spinning: options.spin ? '1' : '0' },
+        force_spinning_stop: '1',
+      },
+    },
+  });
+  if (
+    session.inputNames.length !== 1 ||
+    session.inputNames[0] !== 'input' ||
+    !session.outputNames.includes('residual')
+  ) {
+    throw new Error(
+      `${options.modelPath} has inputs [${session.inputNames}] and outputs [${session.outputNames}]; expected "input" and "residual"`,
+    );
+  }
+  return session;
+}
+
+function runtimeVersion(): string {
+  const path = createRequire(import.meta.url).resolve('onnxruntime-node/package.json');
+  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
+}
+
+try {
+  const session = await openSession();
+  let last = Promise.resolve();
+  port.on('message', (request: LaneRequest) => {
+    if (request === 'close') {
+      void last.then(() => session.release()).finally(() => port.close());
+      return;
+    }
+    last = last.then(async () => {
+      try {
+        const answer = new Float32Array(request.data.length);
+        const dims = [...request.shape];
+        await session.run(
+          { input: new Tensor('float32', request.data, dims) },
+          { residual: new Tensor('float32', answer, dims) },
+          { logSeverityLevel: 4 },
+        );
+        reply({ kind: 'result', id: request.id, data: answer }, [answer.buffer]);
+      } catch (error) {
+        reply({ kind: 'error', id: request.id, message: messageOf(error) });
+      }
+    });
+  });
+  reply({ kind: 'ready', info: { version: runtimeVersion(), provider: `onnxruntime ${options.provider}` } });
+} catch (error) {
+  reply({ kind: 'unusable', message: messageOf(error) });
+}

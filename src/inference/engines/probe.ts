@@ -1,0 +1,58 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { LoadedModel } from '../manifest.js';
+
+export type ProbeAnswer =
+  /** The provider ran the model; `difference` is the largest deviation from the processor's answer, relative to its largest value. */
+  { ok: true; difference: number | null } | { ok: false; message: string };
+
+/** TF32 and fp16 stay well below this on U-Nets; a device above it computes something else. */
+const TOLERANCE = 0.02;
+
+const SCRIPT = fileURLToPath(new URL('./probe-child.js', import.meta.url));
+
+/** The last line of a native error message that says something, without the source location that precedes it. */
+function gist(message: string): string {
+  const text = message.replace(/\s+/g, ' ').trim();
+  return /(?:was false\.|with error:)\s*(.+)$/.exec(text)?.[1] ?? text;
+}
+
+/**
+ * Runs the model once on a GPU provider, in a child process, and compares with the processor's answer.
+ * @returns undefined when the provider works, else the reason why it must not be used
+ */
+export async function probe(
+  provider: 'webgpu' | 'cuda' | 'tensorrt',
+  model: LoadedModel,
+  options: { deviceId?: number; timeoutMs?: number; script?: string } = {},
+): Promise<string | undefined> {
+  const timeout = options.timeoutMs ?? 120_000;
+  const args = [options.script ?? SCRIPT, model.onnxPath, provider, String(options.deviceId ?? 0)];
+  return new Promise((resolve) => {
+    execFile(process.execPath, args, { timeout, killSignal: 'SIGKILL' }, (error, stdout) => {
+      let answer: ProbeAnswer | undefined;
+      try {
+        answer = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as ProbeAnswer;
+      } catch {
+        answer = undefined;
+      }
+      if (answer === undefined) {
+        const how = error?.killed
+          ? `gave no answer within ${timeout / 1000} s`
+          : `ended its process (${error?.signal ?? `exit code ${error?.code ?? 0}`})`;
+        resolve(`a trial of ${provider} ${how}`);
+      } else if (!answer.ok) {
+        resolve(gist(answer.message));
+      } else if (answer.difference === null) {
+        // JSON has no infinity.
+        resolve(`${provider} computes values that are no numbers`);
+      } else if (answer.difference > TOLERANCE) {
+        resolve(
+          `${provider} computes something else than the processor: largest difference ${answer.difference.toPrecision(2)} of the largest value, ${TOLERANCE} allowed`,
+        );
+      } else {
+        resolve(undefined);
+      }
+    });
+  });
+}

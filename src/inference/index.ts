@@ -1,0 +1,29 @@
+export {
+  type Batcher,
+  type BatcherOptions,
+  createBatcher,
+  type Inferred,
+} from './batching.js';
+export { type Diagnosis, diagnose } from './doctor.js';
+export { usableCores } from './engines/cores.js';
+export {
+  type BatchShape,
+  ENGINE_NAMES,
+  type Engine,
+  type EngineCapacity,
+  type EngineChoice,
+  type EngineDescription,
+  EngineError,
+  type EngineErrorCode,
+  type EngineName,
+  type EngineRefusal,
+} from './engines/engine.js';
+export { type EngineOptions, openEngine } from './engines/open.js';
+export {
+  type LoadedModel,
+  loadModel,
+  ModelError,
+  type ModelManifest,
+  modelManifestSchema,
+} from './manifest.js';
+export { meanQuality, type Quality, qualityOf, type Sharpness, sharpnessOf } from './quality.js';

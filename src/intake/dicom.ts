@@ -1,0 +1,22 @@
+/** What the intake has to know about DICOM objects: functions of the dicom folder, `D` its data set. */
+export interface ObjectReader<D> {
+  readHeader(file: Buffer): {
+    studyInstanceUid: string;
+    seriesInstanceUid: string;
+    sopInstanceUid: string;
+    sopClassUid: string;
+    transferSyntaxUid: string;
+    dataSet: D;
+  };
+  parsePart10(bytes: Buffer, options?: { untilPixelData?: boolean }): { dataSetOffset: number };
+  verifyWhole(file: Buffer): void;
+  writeMetaHeader(m: {
+    sopClassUid: string;
+    sopInstanceUid: string;
+    transferSyntaxUid: string;
+    sourceAeTitle?: string;
+  }): Buffer;
+  strings(dataSet: D, keyword: string): string[];
+  correctable(dataSet: D, sopClassUid: string): { ok: true } | { ok: false; reason: string };
+  isOwnOutput(dataSet: D): boolean;
+}

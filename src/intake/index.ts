@@ -1,0 +1,13 @@
+/** The way in: archived, classified and queued in one durable step. */
+export type { ObjectReader } from './dicom.js';
+export { IntakeError, type IntakeErrorCode } from './error.js';
+export {
+  type Committed,
+  correctKind,
+  createIntake,
+  type DuplicatePolicy,
+  type IncomingInstance,
+  type Intake,
+  type IntakeOptions,
+  routingOf,
+} from './intake.js';

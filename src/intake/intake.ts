@@ -1,0 +1,375 @@
+/**
+ * Archived, classified and queued in one durable step: the only thing that lets a receiver answer Success.
+ */
+import { type Archive, digestOf, type Instance, type NewInstance, type Source } from '../archive/index.js';
+import type { Queue } from '../queue/index.js';
+import {
+  type Classification,
+  classify,
+  expectedCount,
+  type PipelineEmitter,
+  type Rule,
+  type SeriesTracker,
+} from '../series/index.js';
+import type { ObjectReader } from './dicom.js';
+import { IntakeError, intakeErrorOf } from './error.js';
+import { Receiving, spillBytes } from './receiving.js';
+
+/** Kind of the jobs that correct one instance; key and payload `instance` are its row id. */
+export const correctKind = 'correct';
+
+export type Committed = {
+  outcome: 'stored' | 'duplicate' | 'new-version' | 'kept-first';
+  instance: Instance;
+};
+
+export interface IncomingInstance {
+  /** Takes the next bytes; resolves when more may come. The buffer must not be written to again. */
+  write(chunk: Buffer): Promise<void>;
+  /** Resolves when the object is on disk and indexed. @throws IntakeError: nothing was kept. */
+  commit(): Promise<Committed>;
+  /** The sender went away: nothing is kept. */
+  abort(): Promise<void>;
+}
+
+export interface Intake {
+  /** C-STORE: the data set alone follows; preamble and meta header are written here. */
+  beginDataSet(m: {
+    source: Source;
+    transferSyntaxUid: string;
+    sopClassUid: string;
+    sopInstanceUid: string;
+    /** Id of the association: its end is a hint that a series is complete. */
+    association?: string;
+  }): IncomingInstance;
+  /** STOW-RS: a whole part 10 file follows, kept as it is. `study`: the one that the request names. */
+  beginFile(m: { source: Source; study?: string; association?: string }): IncomingInstance;
+  /** Whether there is room on the disk for more. */
+  acceptMore(): true | { reject: 'transient'; reason: string };
+}
+
+export type DuplicatePolicy = 'keep-version' | 'keep-first' | 'refuse';
+
+export interface IntakeOptions<D> {
+  archive: Archive;
+  queue: Queue;
+  tracker: SeriesTracker;
+  events: PipelineEmitter;
+  dicom: ObjectReader<D>;
+  rules: readonly Rule[];
+  /** What to do with other bytes under a known study, series and SOP Instance UID. */
+  duplicates: DuplicatePolicy;
+  /** Below this, objects are refused with "out of resources". Default 0. */
+  minFreeBytes?: number;
+}
+
+interface Expected {
+  source: Source;
+  association?: string;
+  study?: string;
+  sopClassUid?: string;
+  sopInstanceUid?: string;
+}
+
+interface Inspected<D> {
+  header: ReturnType<ObjectReader<D>['readHeader']>;
+  dataSetOffset: number;
+  digest: string;
+}
+
+/** How often the free space is asked for. */
+const freeSpaceEveryMs = 2000;
+
+export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void } {
+  const { archive, queue, tracker, events, dicom } = o;
+  const minFree = o.minFreeBytes ?? 0;
+  let free = Number.POSITIVE_INFINITY;
+  let large: Promise<unknown> = Promise.resolve();
+  const measure = () =>
+    archive.freeBytes().then(
+      (bytes) => {
+        free = bytes;
+      },
+      () => {},
+    );
+  const timer = minFree > 0 ? setInterval(measure, freeSpaceEveryMs) : undefined;
+  timer?.unref();
+  if (minFree > 0) void measure();
+
+  function begin(prefix: () => Buffer, expected: Expected): IncomingInstance {
+    const startedAt = performance.now();
+    let receiving: Receiving | undefined;
+    let failure: IntakeError | undefined;
+    let over = false;
+    try {
+      receiving = new Receiving(archive.files, prefix());
+    } catch (error) {
+      failure = intakeErrorOf(error);
+    }
+    if (free < minFree) {
+      failure = new IntakeError(
+        'disk-full',
+        `only ${free} bytes are free on the archive's disk, ${minFree} are wanted`,
+      );
+    }
+    return {
+      async write(chunk) {
+        if (over) throw new Error('the object has been committed or aborted');
+        if (failure !== undefined) throw failure;
+        try {
+          await receiving!.write(chunk);
+        } catch (error) {
+          failure = intakeErrorOf(error);
+          throw failure;
+        }
+      },
+      async commit() {
+        if (over) throw new Error('the object has been committed or aborted');
+        over = true;
+        const bytes = receiving?.bytes ?? 0;
+        try {
+          if (failure !== undefined) throw failure;
+          const committed = await store(receiving!, expected);
+          events.emit('received', { ...committed, bytes, ms: performance.now() - startedAt });
+          return committed;
+        } catch (error) {
+          const refusal = intakeErrorOf(error);
+          await receiving?.discard();
+          const about = refusal instanceof RefusedObject ? refusal.about : undefined;
+          events.emit('rejected', {
+            source: expected.source,
+            code: refusal.code,
+            message: refusal.message,
+            bytes,
+            ...(about ?? (expected.sopInstanceUid !== undefined && { sop: expected.sopInstanceUid })),
+          });
+          throw refusal;
+        }
+      },
+      async abort() {
+        over = true;
+        await receiving?.discard();
+      },
+    };
+  }
+
+  async function store(receiving: Receiving, expected: Expected): Promise<Committed> {
+    const inspected =
+      receiving.bytes <= spillBytes
+        ? await inspect(receiving, expected)
+        : await oneAtATime(() => inspect(receiving, expected));
+    const { header } = inspected;
+    const key = `${header.studyInstanceUid}/${header.seriesInstanceUid}/${header.sopInstanceUid}`;
+    return archive.exclusively(key, () => keep(receiving, inspected, expected));
+  }
+
+  /** Large objects are looked at one after another, so that their memory is needed once. */
+  function oneAtATime<T>(work: () => Promise<T>): Promise<T> {
+    const mine = large.then(work, work);
+    large = mine.catch(() => {});
+    return mine;
+  }
+
+  async function inspect(receiving: Receiving, expected: Expected): Promise<Inspected<D>> {
+    const { bytes, whole } = await receiving.contents();
+    const header = dicom.readHeader(bytes);
+    if (expected.sopClassUid !== undefined && expected.sopClassUid !== header.sopClassUid) {
+      throw new IntakeError(
+        'mismatch',
+        `SOP Class UID is ${header.sopClassUid} in the data set, ${expected.sopClassUid} in the request`,
+      );
+    }
+    if (expected.sopInstanceUid !== undefined && expected.sopInstanceUid !== header.sopInstanceUid) {
+      throw new IntakeError(
+        'mismatch',
+        `SOP Instance UID is ${header.sopInstanceUid} in the data set, ${expected.sopInstanceUid} in the request`,
+      );
+    }
+    if (expected.study !== undefined && expected.study !== header.studyInstanceUid) {
+      throw new IntakeError(
+        'mismatch',
+        `Study Instance UID is ${header.studyInstanceUid} in the data set, ${expected.study} in the request`,
+      );
+    }
+    try {
+      if (whole) dicom.verifyWhole(bytes);
+    } catch (error) {
+      throw refuse(header, expected, intakeErrorOf(error));
+    }
+    const { dataSetOffset } = dicom.parsePart10(bytes, { untilPixelData: true });
+    const digest = await digestOf(header.transferSyntaxUid, bytes.subarray(dataSetOffset));
+    return { header, dataSetOffset, digest };
+  }
+
+  /** The series shows what its sender was refused, unless it has the object from another time. */
+  function refuse(header: Inspected<D>['header'], expected: Expected, error: IntakeError): IntakeError {
+    const about = {
+      study: header.studyInstanceUid,
+      series: header.seriesInstanceUid,
+      sop: header.sopInstanceUid,
+    };
+    archive.db.transaction(() => {
+      const known = archive.versions(about.study, about.series, about.sop).length > 0;
+      if (!known) tracker.refused({ ...about, reason: error.message, peer: expected.source.peer });
+      archive.audit('object refused', { ...about, detail: `${error.code}: ${error.message}` });
+    });
+    return new RefusedObject(error, about);
+  }
+
+  async function keep(receiving: Receiving, inspected: Inspected<D>, expected: Expected): Promise<Committed> {
+    const { header, digest, dataSetOffset } = inspected;
+    const versions = archive.versions(
+      header.studyInstanceUid,
+      header.seriesInstanceUid,
+      header.sopInstanceUid,
+    );
+    const same = versions.find((version) => version.digest === digest);
+    if (same !== undefined) {
+      if ((await archive.check(same)) === undefined && same.damage === undefined) {
+        await receiving.discard();
+        return { outcome: 'duplicate', instance: same };
+      }
+      const healed = await archive.heal(await receiving.part(), same, dataSetOffset, () => restart(same));
+      return { outcome: 'stored', instance: healed };
+    }
+    const latest = versions.at(-1);
+    const about = {
+      study: header.studyInstanceUid,
+      series: header.seriesInstanceUid,
+      sop: header.sopInstanceUid,
+    };
+    if (latest !== undefined && o.duplicates !== 'keep-version') {
+      await receiving.discard();
+      await archive.db.commit(() =>
+        archive.audit('other object under a known UID not kept', { ...about, detail: `sha256 ${digest}` }),
+      );
+      if (o.duplicates === 'keep-first') return { outcome: 'kept-first', instance: latest };
+      throw new IntakeError(
+        'duplicate-conflict',
+        `another object with SOP Instance UID ${header.sopInstanceUid} is in the archive already`,
+      );
+    }
+    const classification = classificationOf(header);
+    const values = (keyword: string) => dicom.strings(header.dataSet, keyword);
+    const ownSeries = isDerivedSeries(header);
+    const version = (latest?.version ?? 0) + 1;
+    const stored = await archive.add(
+      await receiving.part(),
+      {
+        ...about,
+        version,
+        sopClass: header.sopClassUid,
+        transferSyntax: header.transferSyntaxUid,
+        digest,
+        dataSetOffset,
+        origin: 'received',
+        source: expected.source,
+        receivedAt: archive.clock.now(),
+        current: !ownSeries,
+        ...routingOf(classification),
+      },
+      (instance) => {
+        if (version > 1) {
+          archive.audit('other object under a known UID kept as a version', {
+            ...about,
+            detail: `version ${version}, sha256 ${digest}`,
+          });
+        }
+        if (ownSeries) return;
+        tracker.received(instance, classification.rule, expectedCount(values), expected.association);
+        if (classification.kind === 'correct') enqueue(instance);
+      },
+    );
+    return { outcome: version === 1 ? 'stored' : 'new-version', instance: stored };
+  }
+
+  function classificationOf(header: Inspected<D>['header']): Classification {
+    return classify(o.rules, {
+      values: (keyword) => dicom.strings(header.dataSet, keyword),
+      correctable: () => dicom.correctable(header.dataSet, header.sopClassUid),
+      own() {
+        if (archive.isDerived(header.sopInstanceUid)) return 'this server made its SOP Instance UID';
+        if (isDerivedSeries(header)) return 'this server made its Series Instance UID';
+        return dicom.isOwnOutput(header.dataSet) ? 'its header says so' : undefined;
+      },
+    });
+  }
+
+  function isDerivedSeries(header: Inspected<D>['header']): boolean {
+    const row = archive.db.get<{ origin: string }>(
+      'SELECT origin FROM series WHERE study = ? AND series = ?',
+      header.studyInstanceUid,
+      header.seriesInstanceUid,
+    );
+    return row?.origin === 'derived';
+  }
+
+  function enqueue(instance: Instance): void {
+    queue.add({
+      kind: correctKind,
+      key: String(instance.id),
+      payload: { instance: instance.id },
+      priority: instance.priority,
+    });
+  }
+
+  /** What failed for a damaged file is tried again with the whole one. */
+  function restart(instance: Instance): void {
+    if (!instance.current || instance.state !== 'failed' || instance.origin !== 'received') return;
+    archive.db.run("UPDATE instances SET state = 'pending', reason = '' WHERE id = ?", instance.id);
+    enqueue(instance);
+    tracker.changed(instance.seriesId);
+  }
+
+  return {
+    beginDataSet: (m) =>
+      begin(
+        () =>
+          dicom.writeMetaHeader({
+            sopClassUid: m.sopClassUid,
+            sopInstanceUid: m.sopInstanceUid,
+            transferSyntaxUid: m.transferSyntaxUid,
+            sourceAeTitle: m.source.peer,
+          }),
+        m,
+      ),
+    beginFile: (m) => begin(() => Buffer.alloc(0), m),
+    acceptMore: () =>
+      free >= minFree
+        ? true
+        : {
+            reject: 'transient',
+            reason: `only ${free} bytes are free on the archive's disk, ${minFree} are wanted`,
+          },
+    close() {
+      clearInterval(timer);
+    },
+  };
+}
+
+/** How an instance goes on, as its row keeps it. */
+export function routingOf(
+  classification: Classification,
+): Pick<NewInstance, 'state' | 'reason' | 'rule' | 'model' | 'destinations' | 'deliver' | 'priority'> {
+  const { rule } = classification;
+  const named = rule === undefined ? {} : { rule: rule.name, priority: rule.priority ?? 0 };
+  if (classification.kind === 'left-alone') {
+    return { state: 'left-alone', reason: classification.reason, ...named };
+  }
+  return {
+    state: 'pending',
+    model: classification.rule.model,
+    destinations: [...classification.rule.to],
+    deliver: classification.rule.deliver ?? 'series',
+    ...named,
+  };
+}
+
+class RefusedObject extends IntakeError {
+  constructor(
+    error: IntakeError,
+    readonly about: { study: string; series: string; sop: string },
+  ) {
+    super(error.code, error.message, { cause: error.cause });
+  }
+}

@@ -1,0 +1,204 @@
+/** The "correct" job: an instance goes through its model, and what comes out is in the archive before the job ends. */
+import { type Archive, digestOf, type Instance, type Source } from '../archive/index.js';
+import { correctKind } from '../intake/index.js';
+import { type Job, type JobContext, PermanentFailure, type Queue, type RetryPolicy } from '../queue/index.js';
+import type { PipelineEmitter, SeriesTracker } from '../series/index.js';
+
+/** What the correction folder's Corrector gives back for one instance. */
+export interface CorrectedFile {
+  /** Part 10 file of the derived instance. */
+  file: Buffer;
+  study: string;
+  series: string;
+  sop: string;
+  sopClass: string;
+  transferSyntax: string;
+  quality: object;
+  ms: object;
+}
+
+/** One model, ready to correct. `D` is the derivation that dicom.deriveInstance takes. */
+export interface Model<D> {
+  corrector: { correct(r: { path: string; derivation: D }): Promise<CorrectedFile> };
+  /** A function of the instance as it is in the archive, the model's version and the configuration: nothing else. */
+  derivation(source: Instance): D;
+}
+
+export interface CorrectingOptions<D> {
+  archive: Archive;
+  queue: Queue;
+  tracker: SeriesTracker;
+  events: PipelineEmitter;
+  models: ReadonlyMap<string, Model<D>>;
+  dicom: {
+    parsePart10(bytes: Buffer, options?: { untilPixelData?: boolean }): { dataSetOffset: number };
+    derivedUids(
+      source: { seriesInstanceUid: string; sopInstanceUid: string },
+      derivation: D,
+    ): { seriesInstanceUid: string; sopInstanceUid: string };
+  };
+  concurrency: number;
+  retry: RetryPolicy;
+  /** An instance that takes longer is tried again. Default 10 minutes. */
+  timeoutMs?: number;
+}
+
+const ownSource: Source = { protocol: 'file', peer: 'mcnet', address: '' };
+const defaultTimeoutMs = 600_000;
+
+/** Another version of the source came, or the job's lease ran out, while it was being corrected. */
+class Outdated extends Error {}
+
+/** Registers the worker of the "correct" jobs. */
+export function startCorrecting<D>(o: CorrectingOptions<D>): void {
+  const { archive, queue, tracker, events } = o;
+  const { db } = archive;
+
+  async function correct(job: Job, context: JobContext): Promise<void> {
+    const source = archive.get(Number(job.payload.instance));
+    if (source === undefined || !source.current || source.state !== 'pending') return;
+    const damage = await archive.check(source);
+    if (damage !== undefined) throw new PermanentFailure(`${damage}; send the object again`);
+    const model = o.models.get(source.model ?? '');
+    if (model === undefined) throw new PermanentFailure(`model "${source.model}" is not loaded`);
+    const derivation = model.derivation(source);
+    try {
+      await derive(source, derivation, model, context);
+    } catch (error) {
+      if (error instanceof Outdated) return;
+      const reason = error instanceof Error ? error.message : String(error);
+      const permanent = isPermanent(error);
+      events.emit('correctionFailed', { source, reason, permanent, attempts: job.attempts });
+      if (permanent && !(error instanceof PermanentFailure))
+        throw new PermanentFailure(reason, { cause: error });
+      throw error;
+    }
+  }
+
+  async function derive(
+    source: Instance,
+    derivation: D,
+    model: Model<D>,
+    context: JobContext,
+  ): Promise<void> {
+    const uids = o.dicom.derivedUids(
+      { seriesInstanceUid: source.series, sopInstanceUid: source.sop },
+      derivation,
+    );
+    const finish = (derived: Instance) => {
+      if (!archive.get(source.id)!.current || !context.complete()) throw new Outdated();
+      db.run("UPDATE instances SET state = 'corrected', reason = '' WHERE id = ?", source.id);
+      tracker.derived(source, derived);
+    };
+    const ready = archive
+      .derivedFrom(source.id)
+      .find(
+        (derived) => derived.current && derived.sop === uids.sopInstanceUid && derived.damage === undefined,
+      );
+    if (ready !== undefined && (await archive.check(ready)) === undefined) {
+      await db.commit(() => finish(ready));
+      return;
+    }
+    const corrected = await model.corrector.correct({ path: source.path, derivation });
+    if (context.signal.aborted) throw context.signal.reason;
+    if (corrected.sop !== uids.sopInstanceUid || corrected.series !== uids.seriesInstanceUid) {
+      throw new PermanentFailure(`the correction made ${corrected.sop}, expected ${uids.sopInstanceUid}`);
+    }
+    const derived = await archive.exclusively(`${corrected.study}/${corrected.series}/${corrected.sop}`, () =>
+      keep(source, corrected, finish),
+    );
+    const latencyMs = Math.max(0, archive.clock.now() - source.receivedAt);
+    const { quality, ms } = { quality: figuresOf(corrected.quality), ms: figuresOf(corrected.ms) };
+    events.emit('corrected', { source, derived, latencyMs, ms, quality });
+  }
+
+  async function keep(
+    source: Instance,
+    corrected: CorrectedFile,
+    finish: (derived: Instance) => void,
+  ): Promise<Instance> {
+    const { dataSetOffset } = o.dicom.parsePart10(corrected.file, { untilPixelData: true });
+    const digest = await digestOf(corrected.transferSyntax, corrected.file.subarray(dataSetOffset));
+    const versions = archive
+      .versions(corrected.study, corrected.series, corrected.sop)
+      .filter((version) => version.origin === 'derived');
+    const same = versions.find((version) => version.digest === digest && version.current);
+    if (same !== undefined && same.damage === undefined && (await archive.check(same)) === undefined) {
+      await db.commit(() => {
+        db.run('UPDATE instances SET derived_from = ? WHERE id = ?', source.id, same.id);
+        finish(same);
+      });
+      return same;
+    }
+    const part = await archive.files.createPart();
+    try {
+      await part.write([corrected.file]);
+      if (same !== undefined) return await archive.heal(part, same, dataSetOffset, () => finish(same));
+      const { study, series, sop } = corrected;
+      return await archive.add(
+        part,
+        {
+          study,
+          series,
+          sop,
+          version: latestVersion(study, series, sop) + 1,
+          sopClass: corrected.sopClass,
+          transferSyntax: corrected.transferSyntax,
+          digest,
+          dataSetOffset,
+          origin: 'derived',
+          derivedFrom: source.id,
+          sourceSeries: source.seriesId,
+          source: ownSource,
+          state: 'derived',
+          ...(source.rule !== undefined && { rule: source.rule }),
+          ...(source.model !== undefined && { model: source.model }),
+          deliver: source.deliver,
+          priority: source.priority,
+          quality: figuresOf(corrected.quality),
+          receivedAt: archive.clock.now(),
+        },
+        finish,
+      );
+    } catch (error) {
+      await part.discard();
+      throw error;
+    }
+  }
+
+  function latestVersion(study: string, series: string, sop: string): number {
+    return archive.versions(study, series, sop).at(-1)?.version ?? 0;
+  }
+
+  queue.work(
+    correctKind,
+    {
+      concurrency: o.concurrency,
+      retry: o.retry,
+      timeoutMs: o.timeoutMs ?? defaultTimeoutMs,
+      onDead(job, error) {
+        const id = Number(job.payload.instance);
+        const source = archive.get(id);
+        if (source?.state !== 'pending') return;
+        db.run("UPDATE instances SET state = 'failed', reason = ? WHERE id = ?", error, id);
+        tracker.changed(source.seriesId);
+      },
+    },
+    correct,
+  );
+}
+
+/** An error that says of itself that no later attempt can succeed, as CorrectionError does. */
+function isPermanent(error: unknown): boolean {
+  return (
+    error instanceof PermanentFailure ||
+    (error instanceof Error && 'permanent' in error && error.permanent === true)
+  );
+}
+
+/** The numbers among an object's values. */
+function figuresOf(values: object): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(values).filter((entry): entry is [string, number] => typeof entry[1] === 'number'),
+  );
+}

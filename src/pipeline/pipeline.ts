@@ -1,0 +1,178 @@
+/**
+ * The heart of the server, wired: intake → archive → queue → correction → archive → delivery, with the state
+ * of every series beside it.
+ */
+import { type Archive, type Clock, openArchive, type Recovery } from '../archive/index.js';
+import { createDelivery, type Delivery, type DeliveryRetry, type Destination } from '../delivery/index.js';
+import {
+  correctKind,
+  createIntake,
+  type DuplicatePolicy,
+  type Intake,
+  type ObjectReader,
+} from '../intake/index.js';
+import { openEmbeddedQueue, type Queue, type RetryPolicy } from '../queue/index.js';
+import {
+  type CompletenessDefaults,
+  createSeriesIndex,
+  createSeriesTracker,
+  deliveryKind,
+  PipelineEmitter,
+  type Rule,
+  type SeriesIndex,
+} from '../series/index.js';
+import { type CorrectingOptions, type Model, startCorrecting } from './correcting.js';
+import { type Replayed, replaySeries } from './replay.js';
+
+export interface PipelineOptions<S, D> {
+  /** Data folder. One server owns it. */
+  data: string;
+  rules: readonly Rule[];
+  /** Where a rule does not say, and for what no rule matches. */
+  complete?: CompletenessDefaults;
+  duplicates?: DuplicatePolicy;
+  minFreeBytes?: number;
+  /** The dicom folder's functions; `S` is its data set, `D` its derivation. */
+  dicom: ObjectReader<S> & CorrectingOptions<D>['dicom'];
+  models: ReadonlyMap<string, Model<D>>;
+  destinations: readonly Destination[];
+  concurrency?: {
+    /** Instances in correction at a time: at least as many as the engine's largest batch. Default 16. */
+    correct?: number;
+    /** Deliveries at a time to one destination. Default 1. */
+    deliver?: number;
+  };
+  retry?: { correct?: Partial<RetryPolicy>; deliver?: Partial<DeliveryRetry> };
+  correctionTimeoutMs?: number;
+  clock?: Clock;
+}
+
+export interface Pipeline {
+  readonly archive: Archive;
+  readonly queue: Queue;
+  readonly intake: Intake;
+  readonly series: SeriesIndex;
+  readonly delivery: Delivery;
+  readonly events: PipelineEmitter;
+  /** What the start found and repaired; to be logged. */
+  readonly recovery: Recovery;
+  /** Begins to work: timers, correction, delivery. Receiving works before it, too. */
+  start(): void;
+  /** Tries now what of a series failed or waits. undefined: no such series. */
+  retry(idOrUid: number | string): Promise<Replayed | undefined>;
+  /** The association or request with this id is over. */
+  associationEnded(id: string): void;
+  /** The same for a sender that names the series. */
+  senderEnded(series: Iterable<{ study: string; series: string }>): void;
+  /** Stops taking work, waits for what is under way, and closes the archive in good order. */
+  close(graceMs?: number): Promise<void>;
+}
+
+const defaultCompleteness: CompletenessDefaults = { quiet: 5000, maxAge: 600_000 };
+const defaultCorrectRetry: RetryPolicy = { baseMs: 1000, capMs: 300_000, maxAttempts: 8 };
+const defaultDeliverRetry: DeliveryRetry = {
+  baseMs: 5000,
+  capMs: 900_000,
+  refusedMs: 60_000,
+  maxRefusals: 5,
+};
+
+/**
+ * Opens the archive and wires the parts; nothing is corrected or sent before `start()`.
+ * @throws DatabaseError when the data folder is in use or cannot be read.
+ */
+export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipeline> {
+  const archive = await openArchive(o.data, o.clock);
+  const { db } = archive;
+  const events = new PipelineEmitter();
+  const queue = openEmbeddedQueue(db, archive.clock);
+  const tracker = createSeriesTracker(archive, queue, events, o.complete ?? defaultCompleteness);
+  const index = createSeriesIndex(archive, queue);
+  const intake = createIntake({
+    archive,
+    queue,
+    tracker,
+    events,
+    dicom: o.dicom,
+    rules: o.rules,
+    duplicates: o.duplicates ?? 'keep-version',
+    ...(o.minFreeBytes !== undefined && { minFreeBytes: o.minFreeBytes }),
+  });
+  const delivery = createDelivery({
+    archive,
+    queue,
+    tracker,
+    events,
+    destinations: o.destinations,
+    retry: { ...defaultDeliverRetry, ...o.retry?.deliver },
+    concurrency: o.concurrency?.deliver ?? 1,
+    rederive(derived) {
+      const { derivedFrom } = derived;
+      if (derivedFrom === undefined) return;
+      db.run("UPDATE instances SET state = 'pending' WHERE id = ? AND current = 1", derivedFrom);
+      db.run('UPDATE deliveries SET enqueued = 0 WHERE instance_id = ?', derived.id);
+      queue.add({ kind: correctKind, key: String(derivedFrom), payload: { instance: derivedFrom } });
+      tracker.changed(archive.get(derivedFrom)!.seriesId);
+    },
+  });
+
+  /** Every obligation that the archive knows of has its job, whatever ended the process before. */
+  function restoreJobs(): void {
+    db.transaction(() => {
+      for (const { id, priority, series_id: seriesId } of db.all<{
+        id: number;
+        priority: number;
+        series_id: number;
+      }>(
+        `SELECT id, priority, series_id FROM instances WHERE state = 'pending' AND current = 1 AND origin = 'received'
+           AND NOT EXISTS (SELECT 1 FROM jobs WHERE kind = ? AND key = CAST(instances.id AS TEXT))`,
+        correctKind,
+      )) {
+        queue.add({ kind: correctKind, key: String(id), payload: { instance: id }, priority });
+        tracker.changed(seriesId);
+      }
+      for (const { series_id: seriesId, destination } of db.all<{ series_id: number; destination: string }>(
+        `SELECT DISTINCT series_id, destination FROM deliveries d WHERE state = 'pending' AND enqueued = 1
+           AND NOT EXISTS (SELECT 1 FROM jobs WHERE kind = 'deliver:' || d.destination AND key = CAST(d.series_id AS TEXT))`,
+      )) {
+        queue.add({ kind: deliveryKind(destination), key: String(seriesId), payload: { series: seriesId } });
+      }
+    });
+  }
+
+  return {
+    archive,
+    queue,
+    intake,
+    series: index,
+    delivery,
+    events,
+    recovery: archive.recovery,
+    start() {
+      restoreJobs();
+      startCorrecting({
+        archive,
+        queue,
+        tracker,
+        events,
+        models: o.models,
+        dicom: o.dicom,
+        concurrency: o.concurrency?.correct ?? 16,
+        retry: { ...defaultCorrectRetry, ...o.retry?.correct },
+        ...(o.correctionTimeoutMs !== undefined && { timeoutMs: o.correctionTimeoutMs }),
+      });
+      delivery.start();
+      tracker.start();
+    },
+    retry: (idOrUid) =>
+      replaySeries({ archive, queue, tracker, index, delivery, rules: o.rules, dicom: o.dicom }, idOrUid),
+    associationEnded: (id) => tracker.associationEnded(id),
+    senderEnded: (series) => tracker.senderEnded(series),
+    async close(graceMs) {
+      intake.close();
+      tracker.stop();
+      await queue.close(graceMs);
+      await archive.close();
+    },
+  };
+}

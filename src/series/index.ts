@@ -1,0 +1,18 @@
+/** Routing rules, completeness and the state of every series. */
+export { completion, type ExpectedCount, expectedCount, type Openness } from './completeness.js';
+export { PipelineEmitter, type PipelineEvents } from './events.js';
+export { type Classification, classify, conditionHolds, type Rule, type Subject } from './rules.js';
+export { type SeriesFacts, type SeriesState, stateOf } from './state.js';
+export {
+  type CompletenessDefaults,
+  createSeriesTracker,
+  deliveryKind,
+  type SeriesTracker,
+} from './tracker.js';
+export {
+  createSeriesIndex,
+  type DestinationView,
+  type SeriesFilter,
+  type SeriesIndex,
+  type SeriesView,
+} from './views.js';

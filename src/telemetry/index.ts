@@ -1,0 +1,9 @@
+export { createLogger, type Logger, type LoggerOptions } from './logger.js';
+export {
+  createMetrics,
+  type DeliveryOutcome,
+  type Metrics,
+  type MetricsOptions,
+  type MetricsSources,
+  type ReceiveOutcome,
+} from './metrics.js';

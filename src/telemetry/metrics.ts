@@ -1,0 +1,205 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** How a received instance ended. */
+export type ReceiveOutcome = 'stored' | 'duplicate' | 'new-version' | 'kept-first' | 'rejected';
+/** How one instance fared at a destination: as dimse.StoreOutcome. */
+export type DeliveryOutcome = 'accepted' | 'warning' | 'refused' | 'lost';
+
+/** What is read only when Prometheus asks. */
+export interface MetricsSources {
+  /** Depth and age of the oldest job, by queue. */
+  queues?(): Iterable<{ queue: string; jobs: number; oldestAgeMs: number }>;
+  /** Bytes of all instances in the archive. */
+  archiveBytes?(): number;
+  /** Associations open now. */
+  associations?(): number;
+}
+
+export interface MetricsOptions {
+  /** The values that the label `source` may take (AE titles of peers); everybody else counts as "other". */
+  knownSources?: Iterable<string>;
+  /** The values that the label `destination` may take; everything else counts as "other". */
+  knownDestinations?: Iterable<string>;
+  sources?: MetricsSources;
+  /** Metrics of the process and its event loop too (default). They start timers, which tests may not want. */
+  processMetrics?: boolean;
+}
+
+/** From 1 ms to 2 minutes: one slice's step, from a decode on an idle machine to a long wait for an engine. */
+export const SLICE_BUCKETS_SECONDS = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120,
+];
+/** From half a second to an hour: a series waits for quiet and for its destinations. */
+export const SERIES_BUCKETS_SECONDS = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
+
+/** Everything the server counts, each function one observation; durations are milliseconds and leave as seconds. */
+export interface Metrics {
+  readonly registry: Registry;
+  received(o: { source: string; protocol: string; outcome: ReceiveOutcome; bytes: number }): void;
+  decoded(ms: number): void;
+  preprocessed(ms: number): void;
+  inferred(ms: number, slices?: number): void;
+  postprocessed(ms: number): void;
+  /** Received → corrected, one slice. */
+  sliceCorrected(latencyMs: number): void;
+  correctionEnded(outcome: 'corrected' | 'left-alone' | 'failed'): void;
+  /** Last slice received → last derived instance accepted by the destination. */
+  seriesDelivered(o: { destination: string; turnaroundMs: number }): void;
+  delivered(o: { destination: string; outcome: DeliveryOutcome; instances?: number }): void;
+  engine(o: { engine: string; provider: string; device: string; version: string }): void;
+  model(o: { name: string; version: string; sha256: string }): void;
+  /** The text that Prometheus reads, and its media type. */
+  exposition(): Promise<{ contentType: string; body: string }>;
+}
+
+function bounded(known: Iterable<string> | undefined): (value: string) => string {
+  const values = new Set(known ?? []);
+  values.delete('*');
+  return (value) => (values.has(value) ? value : 'other');
+}
+
+/**
+ * The server's metrics in a registry of their own, named by Prometheus' conventions (base units, `_total`, `_info`).
+ * Label values come from configuration, never from the network, so that no sender can make new time series.
+ */
+export function createMetrics(options: MetricsOptions = {}): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const { sources = {} } = options;
+  const sourceLabel = bounded(options.knownSources);
+  const destinationLabel = bounded(options.knownDestinations);
+  if (options.processMetrics !== false) collectDefaultMetrics({ register: registry });
+
+  const counter = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
+    new Counter({ name, help, labelNames, registers });
+  const sliceHistogram = (name: string, help: string) =>
+    new Histogram({ name, help, buckets: SLICE_BUCKETS_SECONDS, registers });
+
+  const instancesReceived = counter(
+    'mcnet_instances_received_total',
+    'Instances received, by how they ended.',
+    ['source', 'protocol', 'outcome'],
+  );
+  const bytesReceived = counter('mcnet_received_bytes_total', 'Bytes of instances received and kept.', [
+    'source',
+    'protocol',
+  ]);
+  const decode = sliceHistogram('mcnet_decode_duration_seconds', "Decoding one instance's pixel data.");
+  const preprocess = sliceHistogram(
+    'mcnet_preprocess_duration_seconds',
+    'Preparing one slice for the network.',
+  );
+  const inference = sliceHistogram(
+    'mcnet_inference_duration_seconds',
+    'One run of the network on a batch of slices.',
+  );
+  const postprocess = sliceHistogram('mcnet_postprocess_duration_seconds', 'Making one derived instance.');
+  const sliceLatency = sliceHistogram(
+    'mcnet_slice_latency_seconds',
+    'One slice, from received to corrected.',
+  );
+  const turnaround = new Histogram({
+    name: 'mcnet_series_turnaround_seconds',
+    help: 'One series, from its last slice received to its last derived instance accepted by the destination.',
+    labelNames: ['destination'],
+    buckets: SERIES_BUCKETS_SECONDS,
+    registers,
+  });
+  const batchSlices = new Histogram({
+    name: 'mcnet_inference_batch_slices',
+    help: 'Slices that one run of the network took together.',
+    buckets: [1, 2, 4, 8, 16, 32, 64],
+    registers,
+  });
+  const corrections = counter('mcnet_corrections_total', 'Instances by the end of their correction.', [
+    'outcome',
+  ]);
+  const deliveries = counter(
+    'mcnet_deliveries_total',
+    'Derived instances by what their destination answered.',
+    ['destination', 'outcome'],
+  );
+  const engineInfo = new Gauge({
+    name: 'mcnet_engine_info',
+    help: 'The engine that runs the network; always 1.',
+    labelNames: ['engine', 'provider', 'device', 'version'],
+    registers,
+  });
+  const modelInfo = new Gauge({
+    name: 'mcnet_model_info',
+    help: 'The model in use; always 1.',
+    labelNames: ['name', 'version', 'sha256'],
+    registers,
+  });
+
+  new Gauge({
+    name: 'mcnet_queue_jobs',
+    help: 'Jobs waiting or running.',
+    labelNames: ['queue'],
+    registers,
+    collect() {
+      this.reset();
+      for (const queue of sources.queues?.() ?? []) this.set({ queue: queue.queue }, queue.jobs);
+    },
+  });
+  new Gauge({
+    name: 'mcnet_queue_oldest_job_age_seconds',
+    help: 'Age of the oldest job that waits; 0 when none does.',
+    labelNames: ['queue'],
+    registers,
+    collect() {
+      this.reset();
+      for (const queue of sources.queues?.() ?? [])
+        this.set({ queue: queue.queue }, queue.oldestAgeMs / 1000);
+    },
+  });
+  new Gauge({
+    name: 'mcnet_archive_bytes',
+    help: 'Bytes of all instances in the archive.',
+    registers,
+    collect() {
+      this.set(sources.archiveBytes?.() ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'mcnet_associations',
+    help: 'DICOM associations open now.',
+    registers,
+    collect() {
+      this.set(sources.associations?.() ?? 0);
+    },
+  });
+
+  return {
+    registry,
+    received({ source, protocol, outcome, bytes }) {
+      const labels = { source: sourceLabel(source), protocol };
+      instancesReceived.inc({ ...labels, outcome });
+      if (outcome !== 'rejected') bytesReceived.inc(labels, bytes);
+    },
+    decoded: (ms) => decode.observe(ms / 1000),
+    preprocessed: (ms) => preprocess.observe(ms / 1000),
+    inferred(ms, slices = 1) {
+      inference.observe(ms / 1000);
+      batchSlices.observe(slices);
+    },
+    postprocessed: (ms) => postprocess.observe(ms / 1000),
+    sliceCorrected: (ms) => sliceLatency.observe(ms / 1000),
+    correctionEnded: (outcome) => corrections.inc({ outcome }),
+    seriesDelivered: ({ destination, turnaroundMs }) =>
+      turnaround.observe({ destination: destinationLabel(destination) }, turnaroundMs / 1000),
+    delivered: ({ destination, outcome, instances = 1 }) =>
+      deliveries.inc({ destination: destinationLabel(destination), outcome }, instances),
+    engine(labels) {
+      engineInfo.reset();
+      engineInfo.set(labels, 1);
+    },
+    model(labels) {
+      modelInfo.reset();
+      modelInfo.set(labels, 1);
+    },
+    async exposition() {
+      return { contentType: registry.contentType, body: await registry.metrics() };
+    },
+  };
+}

@@ -1,0 +1,81 @@
+import { isIP } from 'node:net';
+import type { NextFunction, Request, Response } from 'express';
+import { isLoopback } from '../config/index.js';
+
+/** Only files of this server, no inline script or style, no frame: see the CSP of the page's own files. */
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self'",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+/** Headers that every answer carries. */
+export function securityHeaders(_request: Request, response: Response, next: NextFunction): void {
+  response.set({
+    'Content-Security-Policy': CONTENT_SECURITY_POLICY,
+    'X-Content-Type-Options': 'nosniff',
+    'X-Frame-Options': 'DENY',
+    'Referrer-Policy': 'no-referrer',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Permissions-Policy': 'camera=(), microphone=(), geolocation=()',
+    'Cache-Control': 'no-store',
+  });
+  next();
+}
+
+/** The host's name in a Host header, in lower case, without port and brackets; undefined when malformed. */
+export function hostName(header: string | undefined): string | undefined {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?$/i.exec(header ?? '');
+  return (match?.[1] ?? match?.[2])?.toLowerCase();
+}
+
+/**
+ * Refuses requests under a name that is not this server's (421). A page of a stranger can make its own name resolve to
+ * this address (DNS rebinding) and then read as if it were ours; an IP address cannot be rebound.
+ */
+export function knownHosts(allowed: readonly string[]) {
+  const names = new Set(allowed.map((name) => name.toLowerCase()));
+  return (request: Request, response: Response, next: NextFunction): void => {
+    const name = hostName(request.headers.host);
+    if (name !== undefined && (isIP(name) !== 0 || isLoopback(name) || names.has(name))) {
+      next();
+      return;
+    }
+    response
+      .status(421)
+      .json({ error: 'this server is not known by that name; add it to http.allowedHosts' });
+  };
+}
+
+function hostOf(origin: string): string | undefined {
+  try {
+    return new URL(origin).host;
+  } catch {
+    return undefined;
+  }
+}
+
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/**
+ * Refuses what another site's page sends in a user's browser (403): requests that change something must come from
+ * this origin, or from a program that is no browser. Only hosts are compared: a proxy may add TLS.
+ */
+export function sameOrigin(request: Request, response: Response, next: NextFunction): void {
+  const site = request.get('sec-fetch-site');
+  const origin = request.get('origin');
+  const foreign =
+    (site !== undefined && site !== 'same-origin' && site !== 'none') ||
+    (origin !== undefined && hostOf(origin) !== request.get('host'));
+  if (foreign && !SAFE_METHODS.has(request.method)) {
+    response.status(403).json({ error: 'requests from pages of other sites are refused' });
+  } else {
+    next();
+  }
+}

@@ -1,0 +1,60 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export interface WebServer {
+  port: number;
+  /** The page's address. */
+  url: string;
+  /** Takes no more connections, waits for the requests under way, and cuts off what is left after the grace time. */
+  close(graceMs?: number): Promise<void>;
+}
+
+/** A connection without a byte in either direction for so long is closed; event streams have their heartbeat. */
+const IDLE_MS = 120_000;
+
+/**
+ * Serves an application. A request may take as long as it makes progress (a series over a slow line takes more than
+ * Node's five minutes); only its headers, and silence, are bounded.
+ * @throws Error with a sentence when the address cannot be used.
+ */
+export async function startWebServer(
+  app: RequestListener,
+  at: { host: string; port: number },
+): Promise<WebServer> {
+  const server: Server = createServer(
+    { requestTimeout: 0, headersTimeout: 20_000, keepAliveTimeout: 65_000, noDelay: true },
+    app,
+  );
+  server.maxHeadersCount = 100;
+  server.setTimeout(IDLE_MS);
+  server.listen(at.port, at.host);
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const why =
+      code === 'EADDRINUSE'
+        ? 'another program listens there'
+        : code === 'EACCES'
+          ? 'the port needs a privilege'
+          : code === 'EADDRNOTAVAIL'
+            ? 'this machine has no such address'
+            : (error as Error).message;
+    throw new Error(`http cannot listen on ${at.host}:${at.port}: ${why}`, { cause: error });
+  }
+  const { port } = server.address() as AddressInfo;
+  const name = at.host.includes(':') ? `[${at.host}]` : at.host;
+  return {
+    port,
+    url: `http://${name}:${port}/`,
+    async close(graceMs = 5000) {
+      const closed = once(server, 'close');
+      server.close();
+      server.closeIdleConnections();
+      const timer = setTimeout(() => server.closeAllConnections(), graceMs);
+      await closed;
+      clearTimeout(timer);
+    },
+  };
+}

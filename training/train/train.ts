@@ -1,0 +1,318 @@
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { adamFactors, sizeMultiple } from '../network/index.js';
+import { type Batch, type BatchConfig, planEpoch, readBatch } from './batches.js';
+import { type Checkpoint, readCheckpoint, writeCheckpoint, writeWhole } from './checkpoint.js';
+import { learningRateAt, type Progress, type TrainingConfig } from './config.js';
+import type { TrainingSamples } from './dataset.js';
+import { averageName, type TrainingEngine, type ValidationFigures } from './engine.js';
+import { messageOf, TrainingError } from './errors.js';
+
+export interface TrainingRun {
+  config: TrainingConfig;
+  engine: TrainingEngine;
+  training: TrainingSamples;
+  validation: TrainingSamples;
+  /** Folder of the run: config.json, curves.csv, checkpoint.bin. */
+  folder: string;
+  /** Another run's checkpoint whose weights this run starts from (the paper's second stage). */
+  startFrom?: string;
+  /** Seconds between checkpoints. */
+  checkpointSeconds: number;
+  /** At most so many validation slices, spread over the set. */
+  validationSlices: number;
+  /** Aborted: finish the step, write a checkpoint, and return. */
+  signal?: AbortSignal;
+  onStep?(report: StepReport): void;
+  onEpoch?(report: EpochReport): void;
+  onNotice?(sentence: string): void;
+}
+
+export interface StepReport {
+  progress: Progress;
+  /** How much of the run is done, 0 … 1. */
+  share: number;
+  loss: number;
+  slicesPerSecond: number;
+}
+
+export interface EpochReport {
+  progress: Progress;
+  learningRate: number;
+  /** Means over the epoch. */
+  train: Readonly<Record<string, number>>;
+  validation: ValidationFigures;
+  slicesPerSecond: number;
+}
+
+export interface TrainingOutcome {
+  finished: boolean;
+  progress: Progress;
+  validation: ValidationFigures | undefined;
+  checkpoint: string;
+}
+
+/** Moving averages are brought up to date every so many steps: on the CPU a pass costs some milliseconds. */
+const stepsPerAverage = 4;
+
+/**
+ * Trains until the epochs or the minutes are used up, or the signal stops it. A run folder with a checkpoint is
+ * resumed; limited by epochs, the result is the same as without the interruption.
+ *
+ * @throws TrainingError when the folder holds a run of another configuration or other data, when there are no
+ * samples, when the folder cannot be written, or when the loss is no number any more
+ */
+export async function train(run: TrainingRun): Promise<TrainingOutcome> {
+  const { config, engine, training, validation, folder } = run;
+  if (training.count === 0) throw new TrainingError('there are no training samples: check the data set');
+  if (validation.count === 0) throw new TrainingError('there are no validation samples: check the data set');
+  const file = join(folder, 'checkpoint.bin');
+  const batches: BatchConfig = {
+    batch: config.batch,
+    multiple: sizeMultiple(config.network),
+    normalisation: config.normalisation,
+    augment: config.augment,
+  };
+  let progress: Progress = { epoch: 0, batch: 0, step: 0, seconds: 0 };
+  if (existsSync(file)) {
+    const checkpoint = readCheckpoint(file);
+    checkSameRun(checkpoint, config, training.digest, file);
+    restore(engine, checkpoint, file);
+    progress = { ...checkpoint.progress };
+    run.onNotice?.(`resuming ${folder} at epoch ${progress.epoch + 1}, step ${progress.step}`);
+  } else {
+    if (run.startFrom !== undefined) startFrom(engine, run.startFrom, config);
+    beginFolder(run);
+  }
+  const save = () => writeCheckpoint(file, snapshot(engine, config, training.digest, progress));
+  save();
+  let savedAt = performance.now();
+  const shareOf = (stepsPerEpoch: number): number =>
+    Math.max(
+      (progress.epoch + progress.batch / stepsPerEpoch) / config.epochs,
+      config.minutes > 0 ? progress.seconds / 60 / config.minutes : 0,
+    );
+
+  const stopped = (): boolean => run.signal?.aborted ?? false;
+  let figures: ValidationFigures | undefined;
+  let share = 0;
+  while (progress.epoch < config.epochs && share < 1 && !stopped()) {
+    const plans = planEpoch(training, batches, config.seed, progress.epoch);
+    const sums = new Map<string, number>();
+    let steps = 0;
+    let slices = 0;
+    const secondsBefore = progress.seconds;
+    let rate = 0;
+    while (progress.batch < plans.length) {
+      share = shareOf(plans.length);
+      if (share >= 1 || stopped()) break;
+      const startedAt = performance.now();
+      const batch = readBatch(training, plans[progress.batch]!, batches, config.seed, progress.epoch);
+      rate = learningRateAt(config, progress.step, share);
+      const factors = adamFactors(rate, progress.step + 1, config.adam);
+      const results = await engine.step(batch, factors.rate, factors.epsilon);
+      if (!Number.isFinite(results.loss)) {
+        throw new TrainingError(
+          `the loss of step ${progress.step + 1} is ${results.loss}: resume ${file} with a lower learning rate`,
+        );
+      }
+      progress.step += 1;
+      progress.batch += 1;
+      if (config.averageDecay > 0 && progress.step % stepsPerAverage === 0) {
+        engine.average(averageDecayAt(config.averageDecay, progress.step));
+      } else if (config.averageDecay === 0 && progress.step % stepsPerAverage === 0) engine.average(0);
+      const seconds = (performance.now() - startedAt) / 1000;
+      progress.seconds += seconds;
+      for (const [name, value] of Object.entries(results)) sums.set(name, (sums.get(name) ?? 0) + value);
+      steps += 1;
+      slices += batch.count;
+      run.onStep?.({
+        progress: { ...progress },
+        share,
+        loss: results.loss!,
+        slicesPerSecond: slices / (progress.seconds - secondsBefore),
+      });
+      if ((performance.now() - savedAt) / 1000 > run.checkpointSeconds) {
+        saveOrTell(save, run);
+        savedAt = performance.now();
+      }
+    }
+    if (stopped()) break;
+    share = shareOf(plans.length);
+    if (progress.batch >= plans.length) {
+      progress.epoch += 1;
+      progress.batch = 0;
+    }
+    if (config.averageDecay === 0) engine.average(0);
+    figures = await validate(engine, validation, batches, run.validationSlices);
+    const report: EpochReport = {
+      progress: { ...progress },
+      learningRate: rate,
+      train: Object.fromEntries([...sums].map(([name, sum]) => [name, sum / Math.max(1, steps)])),
+      validation: figures,
+      slicesPerSecond: slices / Math.max(1e-9, progress.seconds - secondsBefore),
+    };
+    appendCurve(folder, report);
+    run.onEpoch?.(report);
+    if (progress.epoch >= config.epochs || share >= 1) break;
+    saveOrTell(save, run);
+    savedAt = performance.now();
+  }
+  if (config.averageDecay === 0) engine.average(0);
+  save();
+  const finished = !stopped();
+  return { finished, progress, validation: figures, checkpoint: file };
+}
+
+/** Early in a run a long average would still hold the first, random weights. */
+function averageDecayAt(decay: number, step: number): number {
+  return Math.min(decay, (1 + step) / (10 + step)) ** stepsPerAverage;
+}
+
+/** Mean figures of the averaged network over at most `limit` slices, spread over the set, not augmented. */
+async function validate(
+  engine: TrainingEngine,
+  samples: TrainingSamples,
+  config: BatchConfig,
+  limit: number,
+): Promise<ValidationFigures> {
+  const stride = Math.max(1, samples.count / limit);
+  const chosen = Array.from({ length: Math.min(limit, samples.count) }, (_, i) => Math.floor(i * stride));
+  const subset = {
+    ...samples,
+    count: chosen.length,
+    shapeOf: (index: number) => samples.shapeOf(chosen[index]!),
+    read: (index: number) => samples.read(chosen[index]!),
+  };
+  const plain = { ...config, augment: false };
+  const sum: ValidationFigures = { l1: 0, ssim: 0, inputL1: 0, inputSsim: 0 };
+  let count = 0;
+  for (const plan of planEpoch(subset, plain, 0, 0)) {
+    const batch: Batch = readBatch(subset, plan, plain, 0, 0);
+    const figures = await engine.validate(batch);
+    for (const key of ['l1', 'ssim', 'inputL1', 'inputSsim'] as const) sum[key] += figures[key] * batch.count;
+    count += batch.count;
+  }
+  return {
+    l1: sum.l1 / count,
+    ssim: sum.ssim / count,
+    inputL1: sum.inputL1 / count,
+    inputSsim: sum.inputSsim / count,
+  };
+}
+
+function snapshot(
+  engine: TrainingEngine,
+  config: TrainingConfig,
+  dataDigest: string,
+  progress: Progress,
+): Checkpoint {
+  return {
+    config,
+    dataDigest,
+    progress: { ...progress },
+    variables: new Map(
+      engine.variables.map(({ name, shape }) => [name, { shape, values: engine.read(name) }]),
+    ),
+  };
+}
+
+function restore(engine: TrainingEngine, checkpoint: Checkpoint, file: string): void {
+  for (const { name, shape } of engine.variables) {
+    const stored = checkpoint.variables.get(name);
+    if (stored === undefined || stored.shape.join() !== shape.join()) {
+      throw new TrainingError(
+        `${file} is of another network: ${name} is ${stored?.shape.join('×') ?? 'missing'} there, ${shape.join('×')} here`,
+      );
+    }
+    engine.write(name, stored.values);
+  }
+}
+
+/** Takes over another run's averaged weights; optimiser and averages begin anew. */
+function startFrom(engine: TrainingEngine, file: string, config: TrainingConfig): void {
+  const checkpoint = readCheckpoint(file);
+  if (JSON.stringify(checkpoint.config.network) !== JSON.stringify(config.network)) {
+    throw new TrainingError(
+      `${file} holds another network (${JSON.stringify(checkpoint.config.network)}): give this run the same`,
+    );
+  }
+  for (const { name, role } of engine.variables) {
+    if (role !== 'weight') continue;
+    const values = checkpoint.variables.get(averageName(name))!.values;
+    engine.write(name, values);
+    engine.write(averageName(name), values);
+  }
+}
+
+function checkSameRun(
+  checkpoint: Checkpoint,
+  config: TrainingConfig,
+  dataDigest: string,
+  file: string,
+): void {
+  const fixed = ({ epochs: _epochs, minutes: _minutes, ...rest }: TrainingConfig) => rest;
+  const before = fixed(checkpoint.config);
+  const now = fixed(config);
+  for (const key of Object.keys(now) as (keyof typeof now)[]) {
+    if (JSON.stringify(before[key]) === JSON.stringify(now[key])) continue;
+    throw new TrainingError(
+      `${file} is of another configuration: ${key} was ${JSON.stringify(before[key])}, now ${JSON.stringify(now[key])}; choose another run folder or give the same options`,
+    );
+  }
+  if (checkpoint.dataDigest !== dataDigest) {
+    throw new TrainingError(
+      `${file} was trained on other data (${checkpoint.dataDigest.slice(0, 12)}, now ${dataDigest.slice(0, 12)}): choose another run folder`,
+    );
+  }
+}
+
+const curveColumns =
+  'epoch,batch,step,seconds,learning_rate,loss,l1,tv,ssim,validation_l1,validation_ssim,input_l1,input_ssim,slices_per_second';
+
+function beginFolder(run: TrainingRun): void {
+  const { folder, config, engine, training, validation } = run;
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw new TrainingError(`${folder} cannot be made: ${messageOf(error)}`);
+  }
+  const record = {
+    config,
+    device: engine.device,
+    startedAt: new Date().toISOString(),
+    startFrom: run.startFrom,
+    data: { training: training.digest, slices: training.count, validation: validation.digest },
+  };
+  writeWhole(join(folder, 'config.json'), [Buffer.from(`${JSON.stringify(record, null, 2)}\n`)]);
+  writeFileSync(join(folder, 'curves.csv'), `${curveColumns}\n`);
+}
+
+function appendCurve(folder: string, report: EpochReport): void {
+  const { progress, train: sums, validation, learningRate, slicesPerSecond } = report;
+  const row = [
+    progress.epoch,
+    progress.batch,
+    progress.step,
+    progress.seconds.toFixed(1),
+    learningRate.toExponential(4),
+    ...['loss', 'l1', 'tv', 'ssim'].map((name) => sums[name]?.toPrecision(6) ?? ''),
+    validation.l1.toPrecision(6),
+    validation.ssim.toPrecision(6),
+    validation.inputL1.toPrecision(6),
+    validation.inputSsim.toPrecision(6),
+    slicesPerSecond.toFixed(2),
+  ];
+  const file = join(folder, 'curves.csv');
+  if (!existsSync(file) || readFileSync(file).length === 0) writeFileSync(file, `${curveColumns}\n`);
+  appendFileSync(file, `${row.join(',')}\n`);
+}
+
+/** A checkpoint that cannot be written in the middle of a run costs the checkpoint, not the run. */
+function saveOrTell(save: () => void, run: TrainingRun): void {
+  try {
+    save();
+  } catch (error) {
+    run.onNotice?.(`${messageOf(error)}; training goes on without this checkpoint`);
+  }
+}
