@@ -1,4 +1,5 @@
 export * from './evaluateDataset.js';
+export * from './matchFactor.js';
 export {
   EvaluationError,
   type ModelFolder,

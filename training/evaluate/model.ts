@@ -82,18 +82,14 @@ export interface SliceCorrector {
  * Opens a model on ONNX Runtime.
  *
  * @param threads of ONNX Runtime's own pool
- * @param provider execution provider, `cpu` (default) or `cuda`
  * @throws EvaluationError when the runtime refuses the model
  */
-export async function openCorrector(
-  model: ModelFolder,
-  options: { readonly threads?: number; readonly provider?: 'cpu' | 'cuda' } = {},
-): Promise<SliceCorrector> {
+export async function openCorrector(model: ModelFolder, threads = 1): Promise<SliceCorrector> {
   let session: ort.InferenceSession;
   try {
     session = await ort.InferenceSession.create(model.onnxPath, {
-      executionProviders: [options.provider ?? 'cpu'],
-      intraOpNumThreads: options.threads ?? 1,
+      executionProviders: ['cpu'],
+      intraOpNumThreads: threads,
       interOpNumThreads: 1,
     });
   } catch (error) {

@@ -40,7 +40,14 @@ export function inGroup(group: CoverageGroup, coverage: Coverage): boolean {
   return group === 'all' || group === coverage;
 }
 
-export const MEASURES = ['ssim', 'headSsim', 'psnr', 'nmse'] as const satisfies (keyof SliceFigures)[];
+export const MEASURES = [
+  'ssim',
+  'headSsim',
+  'psnr',
+  'nmse',
+  'l1',
+  'tv',
+] as const satisfies (keyof SliceFigures)[];
 export type Measure = (typeof MEASURES)[number];
 
 /** Every measure before and after one model over the slices of a group. */
@@ -55,7 +62,7 @@ export function summarise(rows: readonly SliceRow[], group: CoverageGroup, model
   const chosen = rows.filter((row) => inGroup(group, row.coverage));
   const spreads = (figures: (row: SliceRow) => SliceFigures): Record<Measure, Spread> => {
     const of = (measure: Measure): Spread => spreadOf(chosen.map((row) => figures(row)[measure]));
-    return { ssim: of('ssim'), headSsim: of('headSsim'), psnr: of('psnr'), nmse: of('nmse') };
+    return Object.fromEntries(MEASURES.map((measure) => [measure, of(measure)])) as Record<Measure, Spread>;
   };
   return {
     slices: chosen.length,

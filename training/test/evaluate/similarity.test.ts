@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { createRandom } from '../../data/index.js';
-import { compareSlice, nmse, prepareReference, psnr, ssimMap } from '../../evaluate/index.js';
+import {
+  compareSlice,
+  meanAbsoluteError,
+  nmse,
+  prepareReference,
+  psnr,
+  ssimMap,
+  totalVariation,
+} from '../../evaluate/index.js';
 
 /**
  * SSIM as Wang et al. 2004 write it (equations 13 to 16): for each pixel the weighted mean, variance and covariance about those
@@ -104,6 +112,17 @@ test('PSNR and NMSE of known errors', () => {
   assert.ok(Math.abs(nmse(x, y) - 0.5 / 9) < 1e-12);
   assert.ok(Math.abs(psnr(x, y, 2) - 10 * Math.log10(4 / 0.125)) < 1e-9);
   assert.equal(psnr(y, y), Number.POSITIVE_INFINITY);
+});
+
+test("the terms of the paper's loss of a known residual", () => {
+  const clean = Float32Array.from({ length: 12 }, (_, i) => i);
+  const image = Float32Array.from(clean);
+  image[5]! += 3;
+  assert.ok(Math.abs(meanAbsoluteError(image, clean) - 0.25) < 1e-12);
+  // 3 × 4: the changed pixel (1, 1) is the neighbour of (0, 1) below, of (1, 0) beside, and itself the start of two
+  const expected = 9 ** 1.25 + 9 ** 1.25 + 18 ** 1.25;
+  assert.ok(Math.abs(totalVariation(image, clean, 3, 4) - expected) < 1e-9);
+  assert.equal(totalVariation(clean, clean, 3, 4), 0);
 });
 
 test('figures of a slice do not depend on its units, and the head is judged apart from the background', () => {
