@@ -45,13 +45,11 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       knownDestinations: Object.keys(config.destinations),
       sources: {
         queues: () =>
-          pipeline.queue
-            .stats()
-            .map(({ kind, queued, leased, oldestMs }) => ({
-              queue: kind,
-              jobs: queued + leased,
-              oldestAgeMs: oldestMs,
-            })),
+          pipeline.queue.stats().map(({ kind, queued, leased, oldestMs }) => ({
+            queue: kind,
+            jobs: queued + leased,
+            oldestAgeMs: oldestMs,
+          })),
         archiveBytes: () => pipeline.archive.bytes(),
         associations: () => associations(),
       },
@@ -124,14 +122,12 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       startedAt,
       engine: corrector?.describe().engine ?? { engine: 'none', device: '', provider: '', version: '' },
       model: described?.model ?? { name: 'none', version: '', sha256: '' },
-      queues: pipeline.queue
-        .stats()
-        .map(({ kind, queued, leased, dead, oldestMs }) => ({
-          queue: kind,
-          jobs: queued + leased,
-          dead,
-          oldestAgeMs: oldestMs,
-        })),
+      queues: pipeline.queue.stats().map(({ kind, queued, leased, dead, oldestMs }) => ({
+        queue: kind,
+        jobs: queued + leased,
+        dead,
+        oldestAgeMs: oldestMs,
+      })),
       destinations: Object.entries(config.destinations).map(([name, to]) => ({
         name,
         protocol: to.dimse ? 'dimse' : 'dicomweb',
