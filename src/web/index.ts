@@ -1,6 +1,7 @@
 export type { ApiParts } from './api.js';
 export { createWebApp, type WebApp, type WebParts } from './app.js';
 export { ClientError, listSeries, retrySeries, serverStatus, showSeries } from './client.js';
+export { viewsOfPipeline } from './pipeline-views.js';
 export { encodePng, type Picture } from './png.js';
 export { type PreviewFrame, type PreviewKind, renderPreview } from './preview.js';
 export { startWebServer, type WebServer } from './server.js';

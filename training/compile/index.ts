@@ -7,5 +7,11 @@ export {
   tracingBackend,
   withTracing,
 } from './capture.js';
+export {
+  captureInference,
+  foldBatchNormalisation,
+  inferenceInput,
+  inferenceOutput,
+} from './inference.js';
 export { encodeModel, type OnnxGraph } from './onnx.js';
 export { type SessionOptions, StepSession, StepState } from './session.js';

@@ -32,6 +32,8 @@ export interface Progress {
   step: number;
   /** Seconds spent on training steps. */
   seconds: number;
+  /** Slices of all steps; missing in checkpoints from before they were counted. */
+  slices?: number;
 }
 
 /** Learning rate of the next step; `share` is how much of the run is done, 0 … 1. */

@@ -73,12 +73,13 @@ export async function train(run: TrainingRun): Promise<TrainingOutcome> {
     normalisation: config.normalisation,
     augment: config.augment,
   };
-  let progress: Progress = { epoch: 0, batch: 0, step: 0, seconds: 0 };
+  let progress: Progress & { slices: number } = { epoch: 0, batch: 0, step: 0, seconds: 0, slices: 0 };
   if (existsSync(file)) {
     const checkpoint = readCheckpoint(file);
     checkSameRun(checkpoint, config, training.digest, file);
     restore(engine, checkpoint, file);
-    progress = { ...checkpoint.progress };
+    const before = checkpoint.progress;
+    progress = { ...before, slices: before.slices ?? slicesOf(training, batches, config.seed, before) };
     run.onNotice?.(`resuming ${folder} at epoch ${progress.epoch + 1}, step ${progress.step}`);
   } else {
     if (run.startFrom !== undefined) startFrom(engine, run.startFrom, config);
@@ -126,6 +127,7 @@ export async function train(run: TrainingRun): Promise<TrainingOutcome> {
       for (const [name, value] of Object.entries(results)) sums.set(name, (sums.get(name) ?? 0) + value);
       steps += 1;
       slices += batch.count;
+      progress.slices += batch.count;
       run.onStep?.({
         progress: { ...progress },
         share,
@@ -162,6 +164,22 @@ export async function train(run: TrainingRun): Promise<TrainingOutcome> {
   save();
   const finished = !stopped();
   return { finished, progress, validation: figures, checkpoint: file };
+}
+
+/** Slices that a run has seen, from the plans of its epochs. */
+function slicesOf(
+  samples: TrainingSamples,
+  batches: BatchConfig,
+  seed: number,
+  progress: Pick<Progress, 'epoch' | 'batch'>,
+): number {
+  let slices = 0;
+  for (let epoch = 0; epoch <= progress.epoch; epoch += 1) {
+    const plans = planEpoch(samples, batches, seed, epoch);
+    const done = epoch < progress.epoch ? plans : plans.slice(0, progress.batch);
+    for (const plan of done) slices += plan.samples.length;
+  }
+  return slices;
 }
 
 /** Early in a run a long average would still hold the first, random weights. */
