@@ -19,7 +19,7 @@ export interface CorrectedFile {
 
 /** One model, ready to correct. `D` is the derivation that dicom.deriveInstance takes. */
 export interface Model<D> {
-  corrector: { correct(r: { path: string; derivation: D }): Promise<CorrectedFile> };
+  corrector: { correct(r: { path: string; derivation: D; signal?: AbortSignal }): Promise<CorrectedFile> };
   /** A function of the instance as it is in the archive, the model's version and the configuration: nothing else. */
   derivation(source: Instance): D;
 }
@@ -97,7 +97,11 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       await db.commit(() => finish(ready));
       return;
     }
-    const corrected = await model.corrector.correct({ path: source.path, derivation });
+    const corrected = await model.corrector.correct({
+      path: source.path,
+      derivation,
+      signal: context.signal,
+    });
     if (context.signal.aborted) throw context.signal.reason;
     if (corrected.sop !== uids.sopInstanceUid || corrected.series !== uids.seriesInstanceUid) {
       throw new PermanentFailure(`the correction made ${corrected.sop}, expected ${uids.sopInstanceUid}`);
