@@ -23,7 +23,7 @@ export function headline(experiment: Experiment, motion: MotionKind): MeasuredCo
   return conditionOf(experiment, 'matched', motion);
 }
 
-/** The paper's Figure 4 as a picture: means ± sd before and after each model, with the paper's own means as crosses of colour. */
+/** The paper's Figure 4 as a picture: means ± sd before and after each model, with the paper's own means as black points. */
 export function drawTable(experiment: Experiment): string {
   const names = ['corrupted', ...experiment.models.map((model) => model.label)];
   const charts: Chart[] = [];

@@ -10,10 +10,18 @@ import {
   type ResultRow,
 } from './results.js';
 
-/** A table in Markdown. */
-export function markdownTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+/** A table in Markdown, its first column (of `words` all columns) aligned to the left. */
+export function markdownTable(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  words = false,
+): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  return [line(header), line(header.map((_, i) => (i === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n');
+  return [
+    line(header),
+    line(header.map((_, i) => (i === 0 || words ? '---' : '---:'))),
+    ...rows.map(line),
+  ].join('\n');
 }
 
 const fixed = (value: number, digits = 3): string => (Number.isFinite(value) ? value.toFixed(digits) : '–');
@@ -256,6 +264,7 @@ export function reportMarkdown(
         ['boundary slices', 'head smaller than a quarter of the volume’s largest slice'],
         ['reference of the poses', 'the pose at the centre line of k-space'],
       ],
+      true,
     ),
   );
 
@@ -263,7 +272,7 @@ export function reportMarkdown(
   const first = conditions[0];
   const subjects = [...new Set(first?.rows.map((row) => row.subject) ?? [])];
   add(
-    `${split.training.length} volumes for training, ${split.validation.length} for validation, ${split.test.length} for the test; no subject is in two parts. ${subjects.length} test subjects, ${new Set(first?.rows.map((row) => `${row.subject} ${row.position}`)).size} slices of 128 × 128 after boundary slices were removed, ${experiment.tracesPerSlice === null ? 'every trace on every slice' : `${experiment.tracesPerSlice} traces drawn for each slice`}.`,
+    `${split.training.length} volumes for training, ${split.validation.length} for validation, ${split.test.length} for the test; no subject is in two parts. ${subjects.length} test subjects, ${new Set(first?.rows.map((row) => `${row.subject} ${row.position}`)).size} slices of 128 × 128 after boundary slices were removed, ${experiment.tracesPerSlice === null ? 'every trace on every slice' : `for each slice ${experiment.tracesPerSlice} of the traces, drawn at random`}.`,
   );
   add(
     'Severity is matched on validation subjects and `paper` traces, so that the test decides nothing:',
