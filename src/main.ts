@@ -4,14 +4,19 @@ import { addressOf, openDestinations } from './composition/destinations.js';
 import { startProvider } from './composition/dimse-provider.js';
 import { openModels } from './composition/models.js';
 import { observe } from './composition/observe.js';
-import { createSlices, preview } from './composition/pictures.js';
 import type { Config } from './config/index.js';
 import * as dicom from './dicom/index.js';
 import { createSenders, createStoreProvider } from './dicomweb/index.js';
 import { openPipeline } from './pipeline/index.js';
 import { createMetrics, type Logger } from './telemetry/index.js';
 import { VERSION } from './version.js';
-import { createWebApp, type Readiness, type StatusView, startWebServer } from './web/index.js';
+import {
+  createWebApp,
+  type Readiness,
+  type StatusView,
+  startWebServer,
+  viewsOfPipeline,
+} from './web/index.js';
 
 export interface RunningServer {
   dicomPort: number;
@@ -85,7 +90,13 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       models: models.byName,
       destinations,
       concurrency: { correct: corrector?.concurrency ?? 1, deliver: config.concurrency.deliveries },
-      retry: { deliver: { baseMs: config.retry.first, capMs: config.retry.max } },
+      retry: {
+        deliver: {
+          baseMs: config.retry.first,
+          capMs: config.retry.max,
+          maxRefusals: config.retry.refusals,
+        },
+      },
     });
     stops.push(() => pipeline.close());
     observe(pipeline.events, metrics, logger);
@@ -115,7 +126,6 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       ];
       return { ready: checks.every(({ ok }) => ok), checks };
     };
-    const slicesOf = createSlices(pipeline.archive);
     const status = async (): Promise<StatusView> => ({
       version: VERSION,
       aeTitle: config.aeTitle,
@@ -136,23 +146,12 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       archive: { bytes: pipeline.archive.bytes(), freeBytes: await pipeline.archive.freeBytes() },
       series: pipeline.series.countByState(),
     });
+    const senders = createSenders(() => config.peers);
     const web = createWebApp({
       config,
       metrics,
       logger,
       ready: readiness,
-      onSeriesChange(listener) {
-        const received = ({ instance }: { instance: { series: string } }) => listener(instance.series);
-        const changed = ({ series }: { series: string }) => listener(series);
-        const corrected = ({ source }: { source: { series: string } }) => listener(source.series);
-        const { events } = pipeline;
-        events.on('received', received).on('series', changed).on('corrected', corrected);
-        events.on('correctionFailed', corrected).on('turnaround', changed);
-        return () => {
-          events.off('received', received).off('series', changed).off('corrected', corrected);
-          events.off('correctionFailed', corrected).off('turnaround', changed);
-        };
-      },
       dicomWeb: createStoreProvider({
         intake: pipeline.intake,
         senderOf: (address) => senders.nameOf(address),
@@ -164,19 +163,9 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
         },
         onRequestEnd: ({ association }) => pipeline.associationEnded(association),
       }),
-      series: pipeline.series,
-      slices(series) {
-        const view = pipeline.series.get(series);
-        return view && slicesOf(pipeline.series.instances(view.id));
-      },
-      retry: async (series) => {
-        const replayed = await pipeline.retry(series);
-        return replayed && { ...replayed };
-      },
+      ...viewsOfPipeline(pipeline),
       status,
-      preview: (id, of, frame) => preview(pipeline.archive, id, of, frame),
     });
-    const senders = createSenders(() => config.peers);
     const http = await startWebServer(web.app, config.http);
     stops.push(async () => {
       web.close();

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { SingleBar } from 'cli-progress';
 import { derivationOf, openCorrector } from '../composition/models.js';
 import { loadConfig } from '../config/index.js';
@@ -21,6 +22,7 @@ export async function correct(
     noTTYOutput: false,
   });
   const stop = new AbortController();
+  setMaxListeners(0, stop.signal);
   process.once('SIGINT', () => stop.abort(new Error('interrupted; the files written so far are whole')));
   try {
     bar.start(1, 0);

@@ -185,7 +185,7 @@ export const configSchema = strict({
   retry: strict({
     first: milliseconds.prefault('5s'),
     max: milliseconds.prefault('15m'),
-    attempts: whole(1, 1_000_000, 'attempts').default(700),
+    refusals: whole(1, 1_000_000, 'refusals').default(5),
   }).prefault({}),
   limits: strict({
     associations: whole(1, 10_000, 'associations in all').default(64),
