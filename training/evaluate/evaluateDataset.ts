@@ -126,25 +126,37 @@ export async function evaluateDataset(options: EvaluateOptions): Promise<Evaluat
     });
     options.onProgress?.(measured.size, chosen.length);
   });
-  const rows = chosen.map((i): SliceRow => {
-    const sample = samples[i]!;
-    const still = input === 'clean';
-    return {
-      sample: i,
-      subject: sample.volume,
-      coverage: sample.coverage,
-      plane: sample.plane,
-      position: sample.position,
-      trace: still ? null : sample.trace,
-      factor: still ? 0 : sample.factor,
-      motion: still ? 'none' : sample.motion,
-      direction: sample.direction,
-      rotation: still ? 0 : sample.rotationDeviation,
-      translation: still ? 0 : sample.translationDeviation,
-      ...measured.get(i)!,
-    };
+  const rows = chosen.map((i) => {
+    const { corrupted, corrected } = measured.get(i)!;
+    return sliceRow(samples[i]!, i, input, corrupted, corrected);
   });
   return { models, dataset: digest, rows };
+}
+
+/** The facts of a sample beside its figures. */
+export function sliceRow(
+  sample: SampleRecord,
+  place: number,
+  input: EvaluationInput,
+  corrupted: SliceFigures,
+  corrected: readonly SliceFigures[],
+): SliceRow {
+  const still = input === 'clean';
+  return {
+    sample: place,
+    subject: sample.volume,
+    coverage: sample.coverage,
+    plane: sample.plane,
+    position: sample.position,
+    trace: still ? null : sample.trace,
+    factor: still ? 0 : sample.factor,
+    motion: still ? 'none' : sample.motion,
+    direction: sample.direction,
+    rotation: still ? 0 : sample.rotationDeviation,
+    translation: still ? 0 : sample.translationDeviation,
+    corrupted,
+    corrected,
+  };
 }
 
 async function runWorkers(

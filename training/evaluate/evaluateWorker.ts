@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { openDataset } from '../simulation/index.js';
 import type { BatchAnswer, BatchTask, WorkerSetting } from './evaluateDataset.js';
-import { openCorrector, type SliceCorrector } from './model.js';
+import type { SliceCorrector } from './model.js';
 import { compareSlice, prepareReference, type Reference, type SliceFigures } from './similarity.js';
 
 const { models, dataset: folder, input } = workerData as WorkerSetting;
@@ -13,7 +13,11 @@ let last: { key: string; reference: Reference } | undefined;
 async function measure(task: BatchTask): Promise<{ corrupted: SliceFigures; corrected: SliceFigures[] }[]> {
   if (correctors === undefined) {
     correctors = [];
-    for (const model of models) correctors.push(await openCorrector(model));
+    if (models.length > 0) {
+      // measuring corrupted slices alone needs no inference runtime, whose loading takes longer than many slices
+      const { openCorrector } = await import('./model.js');
+      for (const model of models) correctors.push(await openCorrector(model));
+    }
   }
   const pairs = task.map((i) => {
     const { clean, corrupted } = dataset.read(i);

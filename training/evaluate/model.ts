@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import * as ort from 'onnxruntime-node';
@@ -9,6 +10,20 @@ export class EvaluationError extends Error {
   override readonly name = 'EvaluationError';
 }
 
+const trainingSchema = z.looseObject({
+  config: z
+    .looseObject({
+      loss: z.record(z.string(), z.union([z.number(), z.string()])).optional(),
+      seed: z.number().optional(),
+    })
+    .optional(),
+  steps: z.number().optional(),
+  slicesSeenAt128: z.number().optional(),
+  seconds: z.number().optional(),
+  device: z.string().optional(),
+});
+export type TrainingRecord = z.infer<typeof trainingSchema>;
+
 const manifestSchema = z.looseObject({
   name: z.string().min(1),
   version: z.string().default(''),
@@ -19,6 +34,8 @@ const manifestSchema = z.looseObject({
     kind: z.literal('percentile'),
     percentile: z.number().gt(0).lte(100),
   }),
+  network: z.looseObject({ width: z.number().optional(), parameters: z.number().optional() }).optional(),
+  training: trainingSchema.optional(),
 });
 
 /** What of a model folder the evaluation needs. */
@@ -27,16 +44,21 @@ export interface ModelFolder {
   readonly onnxPath: string;
   readonly name: string;
   readonly version: string;
+  /** Of model.onnx. */
   readonly sha256: string;
   /** Rows and columns of the network's input are padded to a multiple of this. */
   readonly multiple: number;
   readonly normalisation: Normalisation;
+  readonly width: number | null;
+  readonly parameters: number | null;
+  /** How it was trained, as the export wrote it. */
+  readonly training: TrainingRecord;
 }
 
 /**
- * Reads the manifest (model.json) of a model folder.
+ * Reads the manifest (model.json) of a model folder and checks that model.onnx is the one it describes.
  *
- * @throws EvaluationError when it is missing or not a manifest
+ * @throws EvaluationError when one of them is missing, the manifest is none, or the digests differ
  */
 export function readModelFolder(folder: string): ModelFolder {
   const at = resolve(folder);
@@ -56,15 +78,32 @@ export function readModelFolder(folder: string): ModelFolder {
       `${file}: not a manifest of this program: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`,
     );
   }
-  const { name, version, sha256, input, normalisation } = parsed.data;
+  const { name, version, sha256: stated, input, normalisation, network, training } = parsed.data;
+  const onnxPath = join(at, 'model.onnx');
+  let sha256: string;
+  try {
+    sha256 = createHash('sha256').update(readFileSync(onnxPath)).digest('hex');
+  } catch (error) {
+    throw new EvaluationError(
+      `${onnxPath}: cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+  if (stated !== '' && stated !== sha256) {
+    throw new EvaluationError(
+      `${onnxPath}: its SHA-256 is ${sha256}, model.json says ${stated}; export the model again`,
+    );
+  }
   return {
     folder: at,
-    onnxPath: join(at, 'model.onnx'),
+    onnxPath,
     name,
     version,
     sha256,
     multiple: input.multiple,
     normalisation: { kind: normalisation.kind, percentile: normalisation.percentile },
+    width: network?.width ?? null,
+    parameters: network?.parameters ?? null,
+    training: training ?? {},
   };
 }
 

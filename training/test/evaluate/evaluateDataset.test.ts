@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -144,12 +144,17 @@ test('a model that cannot be used is named', async () => {
   const empty = join(folder, 'empty');
   assert.throws(() => readModelFolder(empty), /empty\/model\.json: no model manifest/);
   const broken = writeFilterModel(join(folder, 'broken'), NOTHING);
-  unlinkSync(join(broken, 'model.onnx'));
   const run = { dataset: dataset.folder, threads: 2 };
+  writeFileSync(join(broken, 'model.onnx'), 'not a model');
   await assert.rejects(
     evaluateDataset({ ...run, models: [broken] }),
-    /broken\/model\.onnx: ONNX Runtime cannot/,
+    /its SHA-256 is .* export the model again/,
   );
+  const manifest = readFileSync(join(broken, 'model.json'), 'utf8');
+  writeFileSync(join(broken, 'model.json'), manifest.replace(/"sha256":"[0-9a-f]+",/, ''));
+  await assert.rejects(evaluateDataset({ ...run, models: [broken] }), /ONNX Runtime cannot load it/);
+  unlinkSync(join(broken, 'model.onnx'));
+  await assert.rejects(evaluateDataset({ ...run, models: [broken] }), /broken\/model\.onnx: cannot be read/);
   writeFileSync(join(broken, 'model.json'), '{"name": "x"}');
   await assert.rejects(evaluateDataset({ ...run, models: [broken] }), /broken\/model\.json: not a manifest/);
   await assert.rejects(evaluateDataset({ models: [], dataset: folder }), /not a finished data set/);

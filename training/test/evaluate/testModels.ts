@@ -42,5 +42,7 @@ export function writeFilterModel(folder: string, filter: readonly number[], name
 export const NOTHING = [0, 0, 0, 0, 0, 0, 0, 0, 0];
 /** Takes a quarter of every pixel away. */
 export const DARKER = [0, 0, 0, 0, -0.25, 0, 0, 0, 0];
+/** Leaves nothing of the image. */
+export const ERASED = [0, 0, 0, 0, -1, 0, 0, 0, 0];
 /** Every pixel becomes the one above it and to its left. */
 export const SHIFTED = [1, 0, 0, 0, -1, 0, 0, 0, 0];
