@@ -85,4 +85,5 @@ def main():
         print(json.dumps({**line, "parameters": parameters}), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

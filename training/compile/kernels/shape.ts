@@ -138,11 +138,12 @@ function recordReshape(backend: TracingBackend, x: tf.TensorInfo, target: readon
 }
 
 function reduction(kernelName: string, op: string, uniform: (value: number, count: number) => number): void {
-  traceKernel<{ axis: number | number[]; keepDims: boolean }>(
+  traceKernel<{ axis?: number | number[]; reductionIndices?: number | number[]; keepDims: boolean }>(
     kernelName,
     ({ inputs, attributes, backend }) => {
       const x = inputs.x!;
-      const axes = tf.util.parseAxisParam(attributes.axis, [...x.shape]);
+      const over = (attributes.axis ?? attributes.reductionIndices)!;
+      const axes = tf.util.parseAxisParam(over, [...x.shape]);
       const kept = x.shape.map((size, axis) => (axes.includes(axis) ? 1 : size));
       const shape = attributes.keepDims ? kept : x.shape.filter((_, axis) => !axes.includes(axis));
       const { value } = backend.lookUp(x);
