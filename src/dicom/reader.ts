@@ -259,6 +259,10 @@ function readElements(o: ReadOptions): number {
     if (o.untilPixelData && isPixelData(stream, position, end)) return position;
     readElementHeader(stream, position, end);
     if (tag === ITEM_DELIMITER && depth > 0) return valueStart;
+    if (depth === 0 && isMovedPadding(stream.buffer, end)) {
+      position = valueStart + length;
+      continue;
+    }
     if (tag >>> 16 === 0xfffe || (depth === 0 && isForeignGroup(tag >>> 16))) {
       throw new DicomError(
         'malformed',
@@ -316,6 +320,15 @@ function isPixelData(stream: Stream, at: number, end: number): boolean {
 /** Command, meta and reserved groups have no place in a data set (PS3.5 7.1); group 0004 is that of a DICOMDIR. */
 function isForeignGroup(group: number): boolean {
   return group < 0x0008 && group !== 0x0004;
+}
+
+/**
+ * DCMTK's senders read zero padding behind the last element as an empty group length of group 0000, and send that in
+ * front of the data set.
+ */
+function isMovedPadding(buffer: Buffer, end: number): boolean {
+  if (tag !== 0 || (length !== 0 && length !== 4) || valueStart + length > end) return false;
+  return length === 0 || buffer.readUInt32LE(valueStart) === 0;
 }
 
 /** Padding to a block size after the last element is harmless. */
