@@ -27,3 +27,4 @@ export { parseDataSet } from './reader.js';
 export { decodableTransferSyntaxes, TransferSyntax } from './transferSyntax.js';
 export { isUid, uidFromName } from './uid.js';
 export { characterSetOf, elementOf, itemsOf, number, numbers, string, strings } from './values.js';
+export { DataSetWriter, type OutgoingElement } from './writer.js';
