@@ -1,9 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { eventually, startProgram, temporaryFolder } from './process.js';
+import { type Ending, eventually, startProgram, temporaryFolder } from './process.js';
 
 const CLI = fileURLToPath(new URL('../../../src/cli.js', import.meta.url));
 
@@ -26,7 +25,7 @@ export interface RunningProcess {
  * @param options.data folder of the archive; default a temporary one
  */
 export async function startServerProcess(
-  t: TestContext,
+  t: Ending,
   settings: string,
   options: { data?: string; nodeOptions?: readonly string[] } = {},
 ): Promise<RunningProcess> {
