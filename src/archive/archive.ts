@@ -97,7 +97,10 @@ export interface Archive {
  */
 export async function openArchive(data: string, clock: Clock = monotonicClock()): Promise<Archive> {
   const files = await openInstanceFiles(resolve(data));
-  const db = await openDatabase(join(files.root, 'mcnet.sqlite'));
+  const db = await openDatabase(join(files.root, 'mcnet.sqlite')).catch(async (error: unknown) => {
+    await files.close();
+    throw error;
+  });
   const locks = new Map<string, Promise<unknown>>();
   const unsettled = new Set<number>();
   let rowsToCompare = 0;
@@ -355,7 +358,7 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
         setSetting('clean', 'yes');
       });
       await db.sync();
-      files.close();
+      await files.close();
       await db.close();
     },
   };

@@ -35,7 +35,7 @@ export class Receiving {
   }
 
   async #spill(): Promise<void> {
-    this.#part ??= this.files.createPart();
+    this.#part ??= await this.files.createPart();
     const chunks = this.#chunks;
     this.#chunks = [];
     await this.#part.write(chunks);
@@ -71,7 +71,7 @@ export class Receiving {
   /** All bytes in a file of the incoming folder, ready to be placed. */
   async part(): Promise<PartFile> {
     if (this.#part === undefined && this.#bytes <= spillBytes) {
-      this.#part = this.files.writePart(this.#chunks);
+      this.#part = await this.files.writePart(this.#chunks);
       this.#chunks = [];
       return this.#part;
     }
