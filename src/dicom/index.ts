@@ -4,6 +4,7 @@ export { CODING_SCHEME, type Derivation, derivedUids, EQUIPMENT_MODEL_NAME } fro
 export { deriveInstance } from './derive.js';
 export { keywordOf, tagOf } from './dictionary.js';
 export { DicomError, type DicomErrorCode } from './error.js';
+export { type LargeInstance, openLarge, type RandomAccess } from './large-file.js';
 export {
   IMPLEMENTATION_CLASS_UID,
   IMPLEMENTATION_VERSION_NAME,

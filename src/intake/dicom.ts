@@ -1,13 +1,20 @@
+export interface ObjectHeader<D> {
+  studyInstanceUid: string;
+  seriesInstanceUid: string;
+  sopInstanceUid: string;
+  sopClassUid: string;
+  transferSyntaxUid: string;
+  dataSet: D;
+}
+
 /** What the intake has to know about DICOM objects: functions of the dicom folder, `D` its data set. */
 export interface ObjectReader<D> {
-  readHeader(file: Buffer): {
-    studyInstanceUid: string;
-    seriesInstanceUid: string;
-    sopInstanceUid: string;
-    sopClassUid: string;
-    transferSyntaxUid: string;
-    dataSet: D;
-  };
+  readHeader(file: Buffer): ObjectHeader<D>;
+  /** For what is too large for memory. */
+  openLarge(file: {
+    size: number;
+    read(offset: number, length: number): Promise<Buffer>;
+  }): Promise<ObjectHeader<D> & { dataSetOffset: number; verify(): Promise<void> }>;
   parsePart10(bytes: Buffer, options?: { untilPixelData?: boolean }): { dataSetOffset: number };
   verifyWhole(file: Buffer): void;
   writeMetaHeader(m: {

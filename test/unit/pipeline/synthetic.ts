@@ -170,6 +170,11 @@ export const reader: ObjectReader<Header> & {
       dataSet: header,
     };
   },
+  async openLarge(file) {
+    const bytes = await file.read(0, file.size);
+    const header = reader.readHeader(bytes);
+    return { ...header, dataSetOffset: dataSetOffset(bytes), verify: async () => reader.verifyWhole(bytes) };
+  },
   parsePart10: (file) => ({ dataSetOffset: dataSetOffset(file) }),
   verifyWhole(file) {
     walk(file, false);
