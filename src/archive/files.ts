@@ -319,3 +319,9 @@ async function fsyncPath(path: string): Promise<void> {
 export function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
 }
+
+/** Whether an error of the file system or of the database says that there is no space left. */
+export function isDiskFull(error: unknown): boolean {
+  if (isCode(error, 'ENOSPC') || isCode(error, 'EDQUOT')) return true;
+  return error instanceof Error && /disk is full/.test(error.message);
+}
