@@ -13,8 +13,6 @@ export interface RandomAccess {
 }
 
 export interface LargeInstance extends InstanceHeader {
-  /** offset of the data set in the file, bytes */
-  dataSetOffset: number;
   /**
    * Steps over the file to its very end.
    * @throws DicomError truncated, malformed, unsupported
@@ -42,11 +40,12 @@ export async function openLarge(file: RandomAccess): Promise<LargeInstance> {
     const whole = bytes.length === file.size;
     const found = tryHeader(bytes, whole);
     if (found !== undefined) {
-      const { header, dataSetOffset, pixelDataAt } = found;
+      const { header, pixelDataAt } = found;
+      const { dataSetOffset } = header;
       const verify = whole
         ? async () => verifyDataSet(bytes.subarray(dataSetOffset), header.transferSyntaxUid)
         : () => verifyFrom(file, pixelDataAt, header.transferSyntaxUid);
-      return { ...header, dataSetOffset, verify };
+      return { ...header, verify };
     }
     if (bytes.length >= MAX_HEADER_BYTES) {
       throw new DicomError(
@@ -61,16 +60,16 @@ export async function openLarge(file: RandomAccess): Promise<LargeInstance> {
 function tryHeader(
   bytes: Buffer,
   whole: boolean,
-): { header: InstanceHeader; dataSetOffset: number; pixelDataAt: number } | undefined {
+): { header: InstanceHeader; pixelDataAt: number } | undefined {
   try {
     const { dataSetOffset, transferSyntaxUid } = parsePart10(bytes, { untilPixelData: true });
     const body = bytes.subarray(dataSetOffset);
-    if (whole) return { header: readHeader(bytes), dataSetOffset, pixelDataAt: 0 };
+    if (whole) return { header: readHeader(bytes), pixelDataAt: 0 };
     // A deflated data set cannot be stepped over.
     if (encodingOf(transferSyntaxUid).deflated) return undefined;
     const length = lengthBeforePixelData(body, transferSyntaxUid);
     if (length === undefined) return undefined;
-    return { header: readHeader(bytes), dataSetOffset, pixelDataAt: dataSetOffset + length };
+    return { header: readHeader(bytes), pixelDataAt: dataSetOffset + length };
   } catch (error) {
     if (!whole && error instanceof DicomError && error.code === 'truncated') return undefined;
     throw error;

@@ -4,6 +4,8 @@ export interface ObjectHeader<D> {
   sopInstanceUid: string;
   sopClassUid: string;
   transferSyntaxUid: string;
+  /** Where the data set begins in the file. */
+  dataSetOffset: number;
   dataSet: D;
 }
 
@@ -14,8 +16,7 @@ export interface ObjectReader<D> {
   openLarge(file: {
     size: number;
     read(offset: number, length: number): Promise<Buffer>;
-  }): Promise<ObjectHeader<D> & { dataSetOffset: number; verify(): Promise<void> }>;
-  parsePart10(bytes: Buffer, options?: { untilPixelData?: boolean }): { dataSetOffset: number };
+  }): Promise<ObjectHeader<D> & { verify(): Promise<void> }>;
   verifyWhole(file: Buffer): void;
   writeMetaHeader(m: {
     sopClassUid: string;

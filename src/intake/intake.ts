@@ -82,7 +82,6 @@ interface Expected {
 
 interface Inspected<D> {
   header: ObjectHeader<D>;
-  dataSetOffset: number;
   digest: string;
 }
 
@@ -190,21 +189,24 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
     } catch (error) {
       throw refuse(header, expected, intakeErrorOf(error));
     }
-    const { dataSetOffset } = dicom.parsePart10(bytes, { untilPixelData: true });
-    const digest = await digestOf(header.transferSyntaxUid, bytes.subarray(dataSetOffset));
-    return { header, dataSetOffset, digest };
+    return {
+      header,
+      digest: await digestOf(header.transferSyntaxUid, bytes.subarray(header.dataSetOffset)),
+    };
   }
 
   async function inspectLarge(file: ReadablePart, expected: Expected): Promise<Inspected<D>> {
-    const { dataSetOffset, verify, ...header } = await dicom.openLarge(file);
+    const { verify, ...header } = await dicom.openLarge(file);
     compare(header, expected);
     try {
       await verify();
     } catch (error) {
       throw refuse(header, expected, intakeErrorOf(error));
     }
-    const digest = await digestOfFile(file.path, header.transferSyntaxUid, dataSetOffset);
-    return { header, dataSetOffset, digest };
+    return {
+      header,
+      digest: await digestOfFile(file.path, header.transferSyntaxUid, header.dataSetOffset),
+    };
   }
 
   /** What a request declares is what its object says of itself. */
@@ -236,7 +238,8 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
   }
 
   async function keep(receiving: Receiving, inspected: Inspected<D>, expected: Expected): Promise<Committed> {
-    const { header, digest, dataSetOffset } = inspected;
+    const { header, digest } = inspected;
+    const { dataSetOffset } = header;
     const versions = archive.versions(
       header.studyInstanceUid,
       header.seriesInstanceUid,
@@ -268,9 +271,9 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
         `another object with SOP Instance UID ${header.sopInstanceUid} is in the archive already`,
       );
     }
-    const classification = classificationOf(header);
     const values = (keyword: string) => dicom.strings(header.dataSet, keyword);
     const ownSeries = isDerivedSeries(header);
+    const classification = classificationOf(header, ownSeries);
     const version = (latest?.version ?? 0) + 1;
     const stored = await archive.add(
       await receiving.part(),
@@ -302,13 +305,13 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
     return { outcome: version === 1 ? 'stored' : 'new-version', instance: stored };
   }
 
-  function classificationOf(header: Inspected<D>['header']): Classification {
+  function classificationOf(header: Inspected<D>['header'], ownSeries: boolean): Classification {
     return classify(o.rules, {
       values: (keyword) => dicom.strings(header.dataSet, keyword),
       correctable: () => dicom.correctable(header.dataSet, header.sopClassUid),
       own() {
         if (archive.isDerived(header.sopInstanceUid)) return 'this server made its SOP Instance UID';
-        if (isDerivedSeries(header)) return 'this server made its Series Instance UID';
+        if (ownSeries) return 'this server made its Series Instance UID';
         return dicom.isOwnOutput(header.dataSet) ? 'its header says so' : undefined;
       },
     });

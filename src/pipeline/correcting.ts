@@ -38,7 +38,7 @@ export interface CorrectingOptions<D> {
   events: PipelineEmitter;
   models: ReadonlyMap<string, Model<D>>;
   dicom: {
-    parsePart10(bytes: Buffer, options?: { untilPixelData?: boolean }): { dataSetOffset: number };
+    readHeader(file: Buffer): { dataSetOffset: number };
     derivedUids(
       source: { seriesInstanceUid: string; sopInstanceUid: string },
       derivation: D,
@@ -129,7 +129,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     corrected: CorrectedFile,
     finish: (derived: Instance) => void,
   ): Promise<Instance> {
-    const { dataSetOffset } = o.dicom.parsePart10(corrected.file, { untilPixelData: true });
+    const { dataSetOffset } = o.dicom.readHeader(corrected.file);
     const digest = await digestOf(corrected.transferSyntax, corrected.file.subarray(dataSetOffset));
     const versions = archive
       .versions(corrected.study, corrected.series, corrected.sop)
