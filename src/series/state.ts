@@ -33,7 +33,7 @@ export function stateOf(facts: SeriesFacts): { state: SeriesState; reason: strin
   });
 
   if (facts.completeReason === undefined) return is('receiving');
-  if (received === 0) return is('failed');
+  if (received === 0) return is('failed', ...(notes.length === 0 ? ['nothing of it is in the archive'] : []));
   if (leftAlone === received) return is('left-alone');
   if (pending > 0) return is('complete', facts.completeReason);
   if (corrected === 0) return is('failed', ...mixed);

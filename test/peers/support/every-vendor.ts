@@ -4,10 +4,10 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { inflateRawSync } from 'node:zlib';
-import { readHeader } from '../../../src/dicom/index.js';
+import { itemsOf, readHeader, string } from '../../../src/dicom/index.js';
 import { storeInstances } from '../../../src/dimse/index.js';
 import { sharedSeries } from './data.js';
-import { attribute, dcmToJson, errorsOf, type JsonDataSet } from './inspect.js';
+import { errorsOf } from './inspect.js';
 import { joinPart10, splitPart10 } from './part10.js';
 import { eventually, needPrograms, temporaryFolder } from './process.js';
 import { type RunningProcess, startServerProcess } from './server.js';
@@ -125,12 +125,16 @@ async function decisionsOf(server: RunningProcess, series: string): Promise<Map<
 }
 
 /** SOP Instance UID in the Source Image Sequence: of the object, or of a multi-frame object's first frame. */
-function sourceOf(dataSet: JsonDataSet): string | undefined {
-  const inside = (tag: string, of: JsonDataSet | undefined) =>
-    of && (attribute(of, tag)[0] as JsonDataSet | undefined);
-  const frame = inside('00089124', inside('52009230', dataSet) ?? inside('52009229', dataSet));
-  const reference = inside('00082112', dataSet) ?? inside('00082112', frame);
-  return reference && String(attribute(reference, '00081155')[0]);
+function sourceOf(path: string): string | undefined {
+  const { dataSet } = readHeader(readFileSync(path));
+  const frame = [
+    ...itemsOf(dataSet, 'PerFrameFunctionalGroupsSequence'),
+    ...itemsOf(dataSet, 'SharedFunctionalGroupsSequence'),
+  ].flatMap((groups) => itemsOf(groups, 'DerivationImageSequence'))[0];
+  const [reference] = [dataSet, ...(frame === undefined ? [] : [frame])].flatMap((of) =>
+    itemsOf(of, 'SourceImageSequence'),
+  );
+  return reference && string(reference, 'ReferencedSOPInstanceUID');
 }
 
 function filesOf(data: string): string[] {
@@ -172,7 +176,7 @@ function linesOf(rows: ReadonlyMap<string, Row>): string[] {
  * @param perSyntax files of each folder and transfer syntax; default all
  */
 export async function everyVendor(t: TestContext, perSyntax = Number.POSITIVE_INFINITY): Promise<void> {
-  if (!needPrograms(t, 'dciodvfy', 'dcm2json')) return;
+  if (!needPrograms(t, 'dciodvfy')) return;
   const chosen: Sent[] = [];
   for (const name of Object.keys(EXPECTED)) {
     const paths = sharedSeries(t, name);
@@ -249,7 +253,7 @@ export async function everyVendor(t: TestContext, perSyntax = Number.POSITIVE_IN
   const folder = temporaryFolder(t, 'vendors');
   const derived = stored.filter((path) => !received.has(path));
   const check = async (path: string) => {
-    const source = bySop.get(sourceOf(await dcmToJson(path)) ?? '');
+    const source = bySop.get(sourceOf(path) ?? '');
     if (source === undefined) {
       problems.push(`${path} is neither received nor derived from anything received`);
       return;
