@@ -122,11 +122,10 @@ async function goesOn(server: RunningProcess, disk: string): Promise<void> {
   await eventually(
     'every slice is corrected',
     async () => {
-      const answer = await server.get<{ slices: { state: string }[] } | { state: string }[]>(
+      const { slices: found } = await server.get<{ slices: { state: string }[] }>(
         `/api/series/${seriesUid}/slices`,
       );
-      const list = Array.isArray(answer) ? answer : answer.slices;
-      return list.length === SLICES && list.every(({ state }) => state === 'corrected') ? true : undefined;
+      return found.length === SLICES && found.every(({ state }) => state === 'corrected') ? true : undefined;
     },
     60_000,
   );

@@ -119,11 +119,8 @@ async function goodSeries(server: RunningProcess): Promise<void> {
   for (const { outcome, message } of await send(server, instances))
     assert.equal(outcome, 'accepted', message);
   await eventually('the good series is corrected', async () => {
-    const slices = await server.get<{ slices: { state: string }[] } | { state: string }[]>(
-      `/api/series/${seriesUid}/slices`,
-    );
-    const list = Array.isArray(slices) ? slices : slices.slices;
-    return list.length === 3 && list.every(({ state }) => state === 'corrected') ? true : undefined;
+    const { slices } = await server.get<{ slices: { state: string }[] }>(`/api/series/${seriesUid}/slices`);
+    return slices.length === 3 && slices.every(({ state }) => state === 'corrected') ? true : undefined;
   });
 }
 

@@ -105,15 +105,13 @@ interface Slice {
   sop: string;
   state: string;
   reason?: string;
-  derived: boolean;
 }
 
 /** What was decided about each instance of a series, once nothing waits. */
 async function decisionsOf(server: RunningProcess, series: string): Promise<Map<string, string>> {
   const slices = await eventually(`series ${series} is worked off`, async () => {
-    const answer = await server.get<{ slices: Slice[] } | Slice[]>(`/api/series/${series}/slices`);
-    const list = Array.isArray(answer) ? answer : answer.slices;
-    return list.some(({ state }) => state === 'pending') ? undefined : list;
+    const answer = await server.get<{ slices: Slice[] }>(`/api/series/${series}/slices`);
+    return answer.slices.some(({ state }) => state === 'pending') ? undefined : answer.slices;
   });
   const { rule } = await server.get<{ rule?: string }>(`/api/series/${series}`);
   return new Map(
