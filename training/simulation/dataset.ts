@@ -14,7 +14,7 @@ import {
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { CatalogueEntry } from '../data/index.js';
+import { type CatalogueEntry, volumeDigest } from '../data/index.js';
 import type { MotionTrace } from '../motion/index.js';
 import { type Recipe, SIMULATION_VERSION } from './recipe.js';
 import type { SampleFacts } from './sample.js';
@@ -91,7 +91,7 @@ export function datasetDigest(
   hash.update(JSON.stringify({ version: SIMULATION_VERSION, recipe }));
   for (const volume of volumes) {
     hash.update(`${volume.name}\t${volume.coverage}\t`);
-    hash.update(createHash('sha256').update(readFileSync(volume.file)).digest());
+    hash.update(Buffer.from(volumeDigest(volume.file), 'hex'));
   }
   for (const trace of traces) {
     hash.update(`${trace.name}\t${trace.points}\t`);
