@@ -192,30 +192,27 @@ async function runWorkers(
   const runOne = (): Promise<void> =>
     new Promise((resolve, reject) => {
       const worker = new Worker(new URL('./datasetWorker.js', import.meta.url), { workerData: setting });
-      const stop = (error: Error): void => {
+      let failure: Error | undefined;
+      const fail = (error: unknown): void => {
+        failure ??= error instanceof Error ? error : new Error(String(error));
         queue.length = 0;
-        void worker.terminate();
-        reject(error);
       };
-      const next = (): void => {
-        const task = queue.shift();
-        if (task === undefined) {
-          void worker.terminate().then(() => resolve());
-        } else worker.postMessage(task);
-      };
+      // null lets the worker end by itself
+      const next = (): void => worker.postMessage(queue.shift() ?? null);
       worker.on('message', (answer: ShardAnswer) => {
-        if ('error' in answer) {
-          stop(new DatasetError(answer.error));
-          return;
-        }
         try {
+          if ('error' in answer) throw new DatasetError(answer.error);
           onDone(answer.shard);
-          next();
         } catch (error) {
-          stop(error instanceof Error ? error : new Error(String(error)));
+          fail(error);
         }
+        next();
       });
-      worker.on('error', stop);
+      worker.on('error', fail);
+      worker.on('exit', () => {
+        if (failure === undefined) resolve();
+        else reject(failure);
+      });
       next();
     });
   if (tasks.length === 0) return;

@@ -75,7 +75,17 @@ async function makeShard({ shard, volume }: ShardTask): Promise<void> {
   writeWhole(join(folder, shardRecordsFile(shard)), JSON.stringify({ bytes: offset, samples }));
 }
 
-parentPort?.on('message', async (task: ShardTask) => {
+/**
+ * A thread that ends while V8 still optimises its code in the background takes the whole process down (an assertion of Node 20's
+ * platform), so it rests for as long before it ends.
+ */
+const REST_MS = 300;
+
+parentPort?.on('message', async (task: ShardTask | null) => {
+  if (task === null) {
+    setTimeout(() => parentPort?.close(), REST_MS);
+    return;
+  }
   let answer: ShardAnswer;
   try {
     await makeShard(task);
