@@ -1,4 +1,5 @@
 export * from './catalogue.js';
+export { readDicomSeries } from './dicomSeries.js';
 export * from './mask.js';
 export * from './nifti.js';
 export * from './phantom.js';
