@@ -6,4 +6,5 @@ export * from './random.js';
 export * from './slices.js';
 export * from './split.js';
 export * from './volume.js';
+export * from './volumeFile.js';
 export * from './writeNifti.js';

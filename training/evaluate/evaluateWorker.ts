@@ -48,11 +48,14 @@ async function measure(task: BatchTask): Promise<{ corrupted: SliceFigures; corr
   });
 }
 
+/** A thread that ends while V8 still optimises its code takes the process down: see the simulation's worker. */
+const REST_MS = 300;
+
 parentPort?.on('message', async (task: BatchTask) => {
   if (task.length === 0) {
     for (const corrector of correctors ?? []) await corrector.close();
     dataset.close();
-    parentPort?.close();
+    setTimeout(() => parentPort?.close(), REST_MS);
     return;
   }
   let answer: BatchAnswer;
