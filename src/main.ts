@@ -8,6 +8,7 @@ import type { Config } from './config/index.js';
 import * as dicom from './dicom/index.js';
 import { createSenders, createStoreProvider } from './dicomweb/index.js';
 import { openPipeline } from './pipeline/index.js';
+import type { PipelineEmitter } from './series/index.js';
 import { createMetrics, type Logger } from './telemetry/index.js';
 import { VERSION } from './version.js';
 import {
@@ -24,6 +25,8 @@ export interface RunningServer {
   /** The page's address. */
   url: string;
   engine(): string;
+  /** What happens in the pipeline, as it happens. */
+  events: PipelineEmitter;
   /** Stops receiving, finishes or gives back what is under way, closes the archive in good order. */
   close(): Promise<void>;
 }
@@ -186,6 +189,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       httpPort: http.port,
       url: http.url,
       engine: () => corrector?.describe().engine.engine ?? 'none',
+      events: pipeline.events,
       close: stopAll,
     };
   } catch (error) {

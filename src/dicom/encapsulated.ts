@@ -1,7 +1,7 @@
 /** Frames of encapsulated pixel data: PS3.5 annex A.4. */
-import { type DataSet, type Element, PIXEL_DATA } from './dataSet.js';
+import { type DataSet, type Element, PIXEL_DATA } from './data-set.js';
 import { DicomError } from './error.js';
-import type { Compression } from './transferSyntax.js';
+import type { Compression } from './transfer-syntax.js';
 
 const EXTENDED_OFFSET_TABLE = 0x7fe00001;
 

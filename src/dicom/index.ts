@@ -1,5 +1,5 @@
 export { type Correctable, correctable, correctableSopClasses, isOwnOutput } from './correctable.js';
-export type { DataSet, Element } from './dataSet.js';
+export type { DataSet, Element } from './data-set.js';
 export { CODING_SCHEME, type Derivation, derivedUids, EQUIPMENT_MODEL_NAME } from './derivation.js';
 export { deriveInstance } from './derive.js';
 export { keywordOf, tagOf } from './dictionary.js';
@@ -24,6 +24,7 @@ export {
   type StoredPixels,
 } from './pixels.js';
 export { parseDataSet } from './reader.js';
-export { decodableTransferSyntaxes, TransferSyntax } from './transferSyntax.js';
+export { decodableTransferSyntaxes, TransferSyntax } from './transfer-syntax.js';
 export { isUid, uidFromName } from './uid.js';
 export { characterSetOf, elementOf, itemsOf, number, numbers, string, strings } from './values.js';
+export { DataSetWriter, type OutgoingElement } from './writer.js';

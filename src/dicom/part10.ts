@@ -1,8 +1,8 @@
 /** The DICOM file format: PS3.10 section 7. */
-import { type DataSet, PIXEL_DATA } from './dataSet.js';
+import { type DataSet, PIXEL_DATA } from './data-set.js';
 import { DicomError } from './error.js';
 import { parseDataSet, parseMetaGroup, verifyDataSet } from './reader.js';
-import { TransferSyntax } from './transferSyntax.js';
+import { TransferSyntax } from './transfer-syntax.js';
 import { isUid } from './uid.js';
 import { string } from './values.js';
 import { vrOfCode } from './vr.js';

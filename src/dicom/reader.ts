@@ -3,10 +3,10 @@
  * Sequences are stepped over and read on first access, so that a header costs what its top level costs.
  */
 import { inflateRawSync, inflateSync } from 'node:zlib';
-import { type DataSet, type Element, PIXEL_DATA, SPECIFIC_CHARACTER_SET } from './dataSet.js';
+import { type DataSet, type Element, PIXEL_DATA, SPECIFIC_CHARACTER_SET } from './data-set.js';
 import { describeTag, dictionaryVr, US_OR_SS } from './dictionary.js';
 import { DicomError } from './error.js';
-import { encodingOf } from './transferSyntax.js';
+import { encodingOf } from './transfer-syntax.js';
 import { allowsUndefinedLength, hasLongLength, vrOfCode } from './vr.js';
 
 /** Deepest nesting of sequences that is read. Real objects stay below 20; known viewers and archives crash at 50. */

@@ -1,5 +1,5 @@
 /** Writes data sets in Explicit VR Little Endian: PS3.5 7.1.2 and A.2. */
-import type { DataSet, Element } from './dataSet.js';
+import type { DataSet, Element } from './data-set.js';
 import { dictionaryVr, US_OR_SS } from './dictionary.js';
 import { DicomError } from './error.js';
 import { byteOrderUnit, hasLongLength } from './vr.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { appendAscii, decodeText } from '../../../src/dicom/characterSet.js';
+import { appendAscii, decodeText } from '../../../src/dicom/character-set.js';
 import { itemsOf, parseDataSet, string, strings } from '../../../src/dicom/index.js';
 import { encodeDataSet, explicitLE, type Item } from './encode.js';
 

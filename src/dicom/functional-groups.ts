@@ -1,9 +1,9 @@
 /** Functional groups of Enhanced MR and Legacy Converted Enhanced MR: PS3.3 C.7.6.16. */
-import type { DataSet } from './dataSet.js';
+import type { DataSet } from './data-set.js';
 import { type Derivation, derivationMacro, sequence, sourceImages } from './derivation.js';
 import { tagOf } from './dictionary.js';
 import { DicomError } from './error.js';
-import { derivedType } from './imageType.js';
+import { derivedType } from './image-type.js';
 import { itemsOf } from './values.js';
 import { itemToOutgoing, type OutgoingElement } from './writer.js';
 

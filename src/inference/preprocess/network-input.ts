@@ -1,4 +1,4 @@
-import { type Normalisation, robustScale, zeroLevel } from './robustScale.js';
+import { type Normalisation, robustScale, zeroLevel } from './robust-scale.js';
 
 /** Where a slice lies inside its padded network input. */
 export interface NetworkLayout {

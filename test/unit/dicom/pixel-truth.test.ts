@@ -10,7 +10,7 @@ import {
   string,
   verifyWhole,
 } from '../../../src/dicom/index.js';
-import { readShared, sharedDataMissing, sharedFiles } from './sharedData.js';
+import { readShared, sharedDataMissing, sharedFiles } from './shared-data.js';
 
 const skip = sharedDataMissing();
 const derivation: Derivation = {

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { createCorrector } from '../../../src/correction/index.js';
 import { decodeFrames, parsePart10, string } from '../../../src/dicom/index.js';
-import { modelFolder, zeroNetwork } from '../inference/tinyOnnx.js';
+import { modelFolder, zeroNetwork } from '../inference/tiny-onnx.js';
 import { derivation } from './derivation.js';
 
 const data = resolve(process.env.MCNET_DATA ?? '../shared/data', 'dicom');
