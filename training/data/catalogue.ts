@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { dicomFiles, isDicomFolder } from './dicomSeries.js';
+import { dicomFiles, isDicomFolder } from './dicom-series.js';
 import { volumeName } from './nifti.js';
 import { type Volume, VolumeError, voxelSize } from './volume.js';
 

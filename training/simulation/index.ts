@@ -1,6 +1,6 @@
 export * from './dataset.js';
 export * from './fft.js';
-export * from './inPlane.js';
+export * from './in-plane.js';
 export * from './recipe.js';
 export * from './rigid.js';
 export * from './sample.js';

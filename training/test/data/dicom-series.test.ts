@@ -13,7 +13,7 @@ import {
   nativePixels,
   part10,
 } from '../../../test/unit/dicom/encode.js';
-import { sharedDataMissing, sharedFiles } from '../../../test/unit/dicom/sharedData.js';
+import { sharedDataMissing, sharedFiles } from '../../../test/unit/dicom/shared-data.js';
 import {
   checkHead,
   coverageOf,

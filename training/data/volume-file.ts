@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { readDicomSeries } from './dicomSeries.js';
+import { readDicomSeries } from './dicom-series.js';
 import { readNifti } from './nifti.js';
 import { type Volume, VolumeError } from './volume.js';
 
