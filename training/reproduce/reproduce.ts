@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type CatalogueEntry, listVolumes } from '../data/index.js';
 import { matchFactor } from '../evaluate/index.js';
 import { type ResultRow, runExperiment, writeReport } from '../evaluate/report/index.js';
 import { type MotionKind, readTraces } from '../motion/index.js';
@@ -21,7 +22,7 @@ import type { Progress } from './progress.js';
 import { digestOf, type Factors, type SetPlan, sizeOf, trainingSets } from './sets.js';
 import { fileDigest, finishedStage, keyOf, recordStage } from './stage-record.js';
 import { summaryLines } from './summary.js';
-import { syntheticTraces, syntheticVolumes } from './synthetic.js';
+import { additionalHeads, renderHeads, syntheticSubjects, syntheticTraces } from './synthetic.js';
 import { isTrained, type PlannedRun, planRuns, secondsTrained, trainRun } from './trainings.js';
 
 export interface ReproduceRequest {
@@ -74,9 +75,11 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
 
   const data =
     request.data ??
-    syntheticVolumes(cache, plan, (done, total) => progress.count('synthetic heads', done, total));
+    renderHeads(cache, syntheticSubjects(plan), (done, total) =>
+      progress.count('synthetic subjects', done, total),
+    );
   const motion = request.motion ?? syntheticTraces(cache, plan);
-  const inputs = await checkInputs(data, motion, cache, plan, (done, total) =>
+  const inputs = await checkInputs(data, motion, cache, plan, additional(request), (done, total) =>
     progress.count('looking through the volumes', done, total),
   );
   const { volumes, traces } = inputs;
@@ -152,6 +155,15 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
   progress.say(`report: ${report}`);
   for (const run of planned) progress.say(`model: ${modelFolder(out, run)}`);
   return { rows, models: planned.map((run) => modelFolder(out, run)), report, worked };
+}
+
+/** The synthetic heads beside the volumes. */
+function additional({ plan, cache, progress }: ReproduceRequest): CatalogueEntry[] {
+  const heads = additionalHeads(plan);
+  if (heads.count === 0) return [];
+  return listVolumes(
+    renderHeads(cache, heads, (done, total) => progress.count('synthetic heads', done, total)),
+  );
 }
 
 /** What is still to train, and the data sets that takes. */
