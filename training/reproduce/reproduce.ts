@@ -4,7 +4,7 @@ import { type CatalogueEntry, listVolumes } from '../data/index.js';
 import { matchFactor } from '../evaluate/index.js';
 import { type ResultRow, runExperiment, writeReport } from '../evaluate/report/index.js';
 import { type MotionKind, readTraces } from '../motion/index.js';
-import { makeDataset, writeWhole } from '../simulation/index.js';
+import { datasetFolder, isWhole, makeDataset, writeWhole } from '../simulation/index.js';
 import { checkRoom, shownBytes } from './disk.js';
 import {
   estimateLines,
@@ -90,10 +90,10 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
 
   const severity = severityStage(request, inputs, stages);
   const unmatched = severity.known() ?? { rotation: 20, 'rotation+translation': 20 };
-  const before = remaining(plan, planRuns(plan, trainingSets(plan, inputs, unmatched), runs), stages);
+  const before = remaining(planRuns(plan, trainingSets(plan, inputs, unmatched), runs), stages);
   const measured = await measureLeft(request, inputs, before.runs);
   checkRoom([
-    { option: '--cache', folder: cache, bytes: bytesOf(plan, inputs, before.sets) },
+    { option: '--cache', folder: cache, bytes: bytesOf(plan, inputs, unmade(before.sets, cache)) },
     {
       option: '--runs',
       folder: runs,
@@ -104,7 +104,14 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
       ),
     },
   ]);
-  tellEstimate(request, inputs, measured, before, severity.known() !== undefined);
+  tellEstimate(
+    request,
+    inputs,
+    measured,
+    before.runs,
+    unmade(before.sets, cache),
+    severity.known() !== undefined,
+  );
 
   if (severity.known() === undefined) {
     progress.say('severity: the factor that brings the corrupted slices to the paper’s SSIM');
@@ -117,7 +124,7 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
   );
 
   const planned = planRuns(plan, trainingSets(plan, inputs, factors), runs);
-  const left = remaining(plan, planned, stages);
+  const left = remaining(planned, stages);
   for (const run of left.runs) secondsTrained(run);
   const folders = new Map<string, string>();
   for (const set of left.sets) {
@@ -167,17 +174,18 @@ function additional({ plan, cache, progress }: ReproduceRequest): CatalogueEntry
 }
 
 /** What is still to train, and the data sets that takes. */
-function remaining(
-  plan: ReproducePlan,
-  planned: readonly PlannedRun[],
-  stages: string,
-): { runs: PlannedRun[]; sets: SetPlan[]; plan: ReproducePlan } {
+function remaining(planned: readonly PlannedRun[], stages: string): { runs: PlannedRun[]; sets: SetPlan[] } {
   const left = planned.filter((run) => !isTrained(run, stages));
   const sets = new Map<string, SetPlan>();
   for (const run of left) {
     for (const set of [...run.sets.training, ...run.sets.validation]) sets.set(digestOf(set), set);
   }
-  return { runs: left, sets: [...sets.values()], plan };
+  return { runs: left, sets: [...sets.values()] };
+}
+
+/** The data sets that are not in the cache yet. */
+function unmade(sets: readonly SetPlan[], cache: string): SetPlan[] {
+  return sets.filter((set) => !isWhole(datasetFolder(cache, set.recipe, digestOf(set))));
 }
 
 function severityStage(
@@ -261,7 +269,8 @@ function tellEstimate(
   request: ReproduceRequest,
   inputs: Inputs,
   measured: Measured,
-  left: ReturnType<typeof remaining>,
+  runs: readonly PlannedRun[],
+  sets: readonly SetPlan[],
   severityKnown: boolean,
 ): void {
   const { plan, progress } = request;
@@ -285,17 +294,17 @@ function tellEstimate(
   }
   let slices = 0;
   let seconds = 0;
-  for (const set of left.sets) {
+  for (const set of sets) {
     const size = sizeOf(set, inputs.coverage);
     const time = set.recipe.sampling.kind === 'stack' ? measured.stack : measured.mixed;
     slices += size.slices;
     seconds += simulation(time, size.slices, set.volumes.length);
   }
   if (slices > 0) {
-    const bytes = bytesOf(plan, inputs, left.sets);
+    const bytes = bytesOf(plan, inputs, sets);
     lines.push({ stage: 'slices', work: `${slices} slices, ${shownBytes(bytes)} with the test's`, seconds });
   }
-  for (const run of left.runs) {
+  for (const run of runs) {
     lines.push(trainingEstimate(run, plan, inputs, measured.steps.get(run.plan.name)!));
   }
   const test = testSizes(plan, inputs);

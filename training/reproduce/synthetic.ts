@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { createRandom, renderPhantom, writeNifti } from '../data/index.js';
+import { createRandom, renderPhantom, type Split, writeNifti, writeSplit } from '../data/index.js';
 import { generateTrace, MOTION_PATTERNS, type MotionTrace } from '../motion/index.js';
 import { writeWhole } from '../simulation/index.js';
 import type { PlannedHead, ReproducePlan } from './plan.js';
@@ -40,7 +40,21 @@ export function renderHeads(
     onProgress?.(i + 1, count);
   }
   writeWhole(join(folder, 'subjects.tsv'), `${lines.join('\n')}\n`);
+  if (brains) writeSplit(join(folder, 'split.json'), syntheticSplit(heads));
   return folder;
+}
+
+/** A pair of a brain and a head, or several, in every part: a fifth of the subjects to test, a tenth to validate. */
+function syntheticSplit({ count, seed }: SyntheticHeads): Split {
+  const names = Array.from({ length: count }, (_, i) => `phantom-${seed + i}`);
+  const pairs = (share: number): number => 2 * Math.max(1, Math.round((share * count) / 2));
+  const test = pairs(0.2);
+  const validation = pairs(0.1);
+  return {
+    training: names.slice(test + validation),
+    validation: names.slice(test, test + validation),
+    test: names.slice(0, test),
+  };
 }
 
 /** The subjects of a reproduction without data: half of them brains alone, half heads. */
