@@ -115,15 +115,15 @@ function smallShape(info: Conv2DInfo): UpsampledConvolution {
 
 /** OIHW. Constants are rearranged while tracing. */
 function filterForwards(backend: TracingBackend, filter: tf.TensorInfo): string {
-  const { value, shape } = backend.lookUp(filter);
+  if (backend.lookUp(filter).value.kind !== 'symbol') return backend.materialise(filter, 'oihw');
+  return outputsInputsFirst(backend.graph, backend.materialise(filter, 'filter'), filter.shape);
+}
+
+/** OHWI to OIHW. */
+function outputsInputsFirst(graph: GraphRecorder, stored: string, shape: readonly number[]): string {
   const [height, width, inputs, outputs] = shape as [number, number, number, number];
-  if (inputs === 1 && value.kind === 'symbol') {
-    const stored = backend.materialise(filter, 'filter');
-    return backend.graph.node('Reshape', [stored, backend.graph.integers([outputs, 1, height, width])]);
-  }
-  if (value.kind !== 'symbol') return backend.materialise(filter, 'oihw');
-  const stored = backend.materialise(filter, 'filter');
-  const { graph } = backend;
+  const target = graph.integers([outputs, inputs, height, width]);
+  if (inputs === 1) return graph.node('Reshape', [stored, target]);
   const taps = height * width;
   // The same as a Transpose, but on all cores.
   const exchanged = graph.node(
@@ -132,7 +132,7 @@ function filterForwards(backend: TracingBackend, filter: tf.TensorInfo): string 
     { transA: int(1), transB: int(0) },
     'com.microsoft',
   );
-  return graph.node('Reshape', [exchanged, graph.integers([outputs, inputs, height, width])]);
+  return graph.node('Reshape', [exchanged, target]);
 }
 
 /**
@@ -148,8 +148,8 @@ function recordInputGradient(
 ): tf.TensorInfo {
   const { graph } = backend;
   const { filterHeight, filterWidth, inChannels, outChannels, strideHeight, strideWidth, padInfo } = info;
-  const stored = backend.materialise(filter, 'filter');
-  const gradient = backend.materialise(dy, 'channelsFirst');
+  const { image: gradient, factors } = withoutFactors(backend, dy, info);
+  const stored = scaleFilter(graph, backend.materialise(filter, 'filter'), factors, outChannels);
   if (strideHeight === 1 && strideWidth === 1) {
     const taps = filterHeight * filterWidth;
     const flat = graph.node('Reshape', [stored, graph.integers([outChannels, taps, inChannels])]);
@@ -192,7 +192,7 @@ function recordInputGradient(
       info.inHeight - reached(info.outHeight, strideHeight, filterHeight) + padInfo.top + padInfo.bottom;
     const beyondColumns =
       info.inWidth - reached(info.outWidth, strideWidth, filterWidth) + padInfo.left + padInfo.right;
-    const name = graph.node('ConvTranspose', [gradient, filterForwards(backend, filter)], {
+    const name = graph.node('ConvTranspose', [gradient, outputsInputsFirst(graph, stored, filter.shape)], {
       kernel_shape: ints(filterHeight, filterWidth),
       strides: ints(strideHeight, strideWidth),
       pads: ints(padInfo.top, padInfo.left, padInfo.bottom, padInfo.right),
@@ -231,12 +231,15 @@ function recordFilterGradient(
   const { filterHeight, filterWidth, inChannels, outChannels, strideHeight, strideWidth, padInfo } = info;
   const filterShape = [filterHeight, filterWidth, inChannels, outChannels];
   const image = backend.materialise(x, 'channelsFirst');
-  const gradient = backend.materialise(dy, 'channelsFirst');
+  const { image: gradient, factors } = withoutFactors(backend, dy, info);
+  const shaped = (name: string): tf.TensorInfo => {
+    const shape = [outChannels, filterHeight, filterWidth, inChannels];
+    const filter = graph.node('Reshape', [name, graph.integers(shape)]);
+    return backend.symbol(scaleFilter(graph, filter, factors, outChannels), filterShape, 'filter');
+  };
   const small = upsampledFrom(backend, image, info);
   if (small !== undefined) {
-    const name = recordUpsampledFilterGradient(graph, small.image, gradient, small.shape);
-    const shape = [outChannels, filterHeight, filterWidth, inChannels];
-    return backend.symbol(graph.node('Reshape', [name, graph.integers(shape)]), filterShape, 'filter');
+    return shaped(recordUpsampledFilterGradient(graph, small.image, gradient, small.shape));
   }
   const shared = {
     batch: info.batchSize,
@@ -255,8 +258,7 @@ function recordFilterGradient(
       top: padInfo.top,
       left: padInfo.left,
     });
-    const shape = [outChannels, filterHeight, filterWidth, inChannels];
-    return backend.symbol(graph.node('Reshape', [name, graph.integers(shape)]), filterShape, 'filter');
+    return shaped(name);
   }
   const stride = strideHeight;
   if (strideWidth !== stride || filterHeight % stride !== 0 || filterWidth % stride !== 0) {
@@ -286,8 +288,36 @@ function recordFilterGradient(
   const interleaved = graph.node('Transpose', [graph.node('Reshape', [name, graph.integers(split)])], {
     perm: ints(0, 1, 3, 2, 4, 5),
   });
-  const shape = [outChannels, filterHeight, filterWidth, inChannels];
-  return backend.symbol(graph.node('Reshape', [interleaved, graph.integers(shape)]), filterShape, 'filter');
+  return shaped(interleaved);
+}
+
+/**
+ * The incoming gradient without a factor for each channel, such as a normalisation leaves behind: the factors are
+ * applied to the filter or to its gradient instead, where those are smaller.
+ */
+function withoutFactors(
+  backend: TracingBackend,
+  dy: tf.TensorInfo,
+  info: Conv2DInfo,
+): { image: string; factors?: string } {
+  const image = backend.materialise(dy, 'channelsFirst');
+  const origin = backend.originOf(image);
+  const filterSize = info.filterHeight * info.filterWidth * info.inChannels;
+  const imageSize = info.batchSize * info.outHeight * info.outWidth;
+  if (origin?.kind !== 'scaled' || 2 * filterSize > imageSize) return { image };
+  return { image: origin.image, factors: origin.factors };
+}
+
+/** An OHWI filter times a factor for each of its outputs. */
+function scaleFilter(
+  graph: GraphRecorder,
+  filter: string,
+  factors: string | undefined,
+  outputs: number,
+): string {
+  if (factors === undefined) return filter;
+  const column = graph.node('Reshape', [factors, graph.integers([outputs, 1, 1, 1])]);
+  return graph.node('Mul', [filter, column]);
 }
 
 function convolutionInfo(
