@@ -24,7 +24,7 @@ export async function runScript(
   const file = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
   const child = spawn(
     process.execPath,
-    ['--import', new URL('./stopWithParent.js', import.meta.url).href, file(script), ...args],
+    ['--import', new URL('./stop-with-parent.js', import.meta.url).href, file(script), ...args],
     { stdio: ['ignore', capture ? 'pipe' : 'inherit', 'inherit', 'ipc'], detached: true },
   );
   running.add(child);

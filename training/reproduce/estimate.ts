@@ -79,7 +79,7 @@ function timeComparison(): number {
  * @throws ReproduceError when the steps cannot run
  */
 export async function timeSteps(training: TrainingPlan, threads: number): Promise<StepTime> {
-  const { code, output } = await runScript('./timeStep.js', [String(threads), ...training.options], true);
+  const { code, output } = await runScript('./time-step.js', [String(threads), ...training.options], true);
   if (code !== 0) {
     throw new ReproduceError(
       `a training step of ${training.name} does not run on this machine (exit status ${code}); see the message above`,

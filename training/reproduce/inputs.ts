@@ -18,7 +18,7 @@ import { type MotionTrace, readTraceSets } from '../motion/index.js';
 import { writeWhole } from '../simulation/index.js';
 import { ReproduceError } from './error.js';
 import type { ReproducePlan } from './plan.js';
-import { keyOf } from './stageRecord.js';
+import { keyOf } from './stage-record.js';
 
 /** Volumes and traces that were looked through and found good. */
 export interface Inputs {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { ResultRow } from '../evaluate/report/index.js';
 import { writeWhole } from '../simulation/index.js';
 import { releaseModel } from '../train/export/index.js';
-import { fileDigest, finishedStage, keyOf, recordStage } from './stageRecord.js';
+import { fileDigest, finishedStage, keyOf, recordStage } from './stage-record.js';
 import type { PlannedRun } from './trainings.js';
 
 /** The folder of a run's exported model. */

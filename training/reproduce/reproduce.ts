@@ -19,7 +19,7 @@ import { addFigures, exportRun, modelFolder } from './models.js';
 import type { ReproducePlan } from './plan.js';
 import type { Progress } from './progress.js';
 import { digestOf, type Factors, type SetPlan, sizeOf, trainingSets } from './sets.js';
-import { fileDigest, finishedStage, keyOf, recordStage } from './stageRecord.js';
+import { fileDigest, finishedStage, keyOf, recordStage } from './stage-record.js';
 import { summaryLines } from './summary.js';
 import { syntheticTraces, syntheticVolumes } from './synthetic.js';
 import { isTrained, type PlannedRun, planRuns, secondsTrained, trainRun } from './trainings.js';

@@ -4,7 +4,7 @@ import { createRandom, renderPhantom, writeNifti } from '../data/index.js';
 import { generateTrace, MOTION_PATTERNS, type MotionTrace } from '../motion/index.js';
 import { writeWhole } from '../simulation/index.js';
 import type { ReproducePlan } from './plan.js';
-import { keyOf } from './stageRecord.js';
+import { keyOf } from './stage-record.js';
 
 /**
  * Renders synthetic heads into a folder of the cache, every other one without skull and scalp, as NIfTI with a subjects.tsv. Heads

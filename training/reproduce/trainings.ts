@@ -8,7 +8,7 @@ import { runScript } from './child.js';
 import { ReproduceError } from './error.js';
 import type { ReproducePlan, TrainingPlan } from './plan.js';
 import { digestOf, type SetPlan, type TrainingSets } from './sets.js';
-import { finishedStage, keyOf, recordStage } from './stageRecord.js';
+import { finishedStage, keyOf, recordStage } from './stage-record.js';
 
 /** A training whose data is known. */
 export interface PlannedRun {

@@ -191,7 +191,7 @@ async function runWorkers(
   const queue = [...tasks];
   const runOne = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const worker = new Worker(new URL('./datasetWorker.js', import.meta.url), { workerData: setting });
+      const worker = new Worker(new URL('./dataset-worker.js', import.meta.url), { workerData: setting });
       let failure: Error | undefined;
       const fail = (error: unknown): void => {
         failure ??= error instanceof Error ? error : new Error(String(error));

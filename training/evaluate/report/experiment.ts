@@ -17,8 +17,8 @@ import {
   type SliceRow,
   selectForEvaluation,
   sliceRow,
-} from '../evaluateDataset.js';
-import { type MatchedFactor, matchFactor } from '../matchFactor.js';
+} from '../evaluate-dataset.js';
+import { type MatchedFactor, matchFactor } from '../match-factor.js';
 import { EvaluationError, type ModelFolder, readModelFolder } from '../model.js';
 import type { SliceFigures } from '../similarity.js';
 

@@ -9,7 +9,7 @@ import { duration, estimateLines } from '../../reproduce/estimate.js';
 import { parseReproduceOptions } from '../../reproduce/options.js';
 import { fullPlan, quickPlan } from '../../reproduce/plan.js';
 import { sizeOf, trainingSets } from '../../reproduce/sets.js';
-import { finishedStage, keyOf, recordStage } from '../../reproduce/stageRecord.js';
+import { finishedStage, keyOf, recordStage } from '../../reproduce/stage-record.js';
 import { planRuns, secondsTrained } from '../../reproduce/trainings.js';
 import { writeCheckpoint } from '../../train/checkpoint.js';
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { CatalogueEntry, SplitPart } from '../data/index.js';
 import type { MotionKind, MotionTrace } from '../motion/index.js';
 import { datasetDigest, makeDataset, paperRecipe, writeWhole } from '../simulation/index.js';
-import { evaluateDataset } from './evaluateDataset.js';
+import { evaluateDataset } from './evaluate-dataset.js';
 import { EvaluationError } from './model.js';
 import { summarise } from './summary.js';
 

@@ -1,16 +1,19 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { readDicomSeries } from './dicom-series.js';
 import { readNifti } from './nifti.js';
 import { type Volume, VolumeError } from './volume.js';
 
 /**
- * Reads a volume as {@link listVolumes} lists it.
+ * Reads a volume as {@link listVolumes} lists it: a NIfTI file, or a folder with a DICOM series.
  *
  * @throws VolumeError naming the file
  */
 export async function readVolume(file: string): Promise<Volume> {
-  return readNifti(file);
+  return statSync(file, { throwIfNoEntry: false })?.isDirectory() === true
+    ? readDicomSeries(file)
+    : readNifti(file);
 }
 
 const digests = new Map<string, string>();

@@ -1,7 +1,7 @@
 /** One worker thread of evaluateDataset: batches of sample numbers in, their figures out; an empty batch ends it. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { openDataset } from '../simulation/index.js';
-import type { BatchAnswer, BatchTask, WorkerSetting } from './evaluateDataset.js';
+import type { BatchAnswer, BatchTask, WorkerSetting } from './evaluate-dataset.js';
 import type { SliceCorrector } from './model.js';
 import { compareSlice, prepareReference, type Reference, type SliceFigures } from './similarity.js';
 
