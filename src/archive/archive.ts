@@ -2,7 +2,7 @@
  * The archive: every object that was received or derived, its bytes on disk and its row in the index.
  */
 import { createReadStream } from 'node:fs';
-import { readFile, statfs } from 'node:fs/promises';
+import { open, readFile, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type Clock, monotonicClock } from './clock.js';
 import { type Database, openDatabase } from './database.js';
@@ -90,6 +90,30 @@ export interface Archive {
   close(): Promise<void>;
 }
 
+async function readDataSetAtOnce({ path, bytes, dataSetOffset }: Instance): Promise<Buffer> {
+  const handle = await open(path, 'r');
+  try {
+    // One byte more than there should be, so that a file which has grown is noticed too.
+    const dataSet = Buffer.allocUnsafe(bytes - dataSetOffset + 1);
+    let filled = 0;
+    for (;;) {
+      const { bytesRead } = await handle.read(
+        dataSet,
+        filled,
+        dataSet.length - filled,
+        dataSetOffset + filled,
+      );
+      filled += bytesRead;
+      if (bytesRead === 0 || filled >= bytes - dataSetOffset) break;
+    }
+    const damage = damageOf(dataSetOffset + filled, bytes);
+    if (damage !== undefined) throw new Error(damage);
+    return dataSet.subarray(0, filled);
+  } finally {
+    await handle.close();
+  }
+}
+
 /**
  * Opens or creates the archive in the folder `data`, reconciling files and index when the process before
  * this one did not end in good order.
@@ -97,7 +121,10 @@ export interface Archive {
  */
 export async function openArchive(data: string, clock: Clock = monotonicClock()): Promise<Archive> {
   const files = await openInstanceFiles(resolve(data));
-  const db = await openDatabase(join(files.root, 'mcnet.sqlite'));
+  const db = await openDatabase(join(files.root, 'mcnet.sqlite')).catch(async (error: unknown) => {
+    await files.close();
+    throw error;
+  });
   const locks = new Map<string, Promise<unknown>>();
   const unsettled = new Set<number>();
   let rowsToCompare = 0;
@@ -330,9 +357,7 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     readFile: (instance) => readFile(instance.path),
     async readDataSet(instance) {
       if (instance.bytes <= wholeReadLimit) {
-        const file = await readFile(instance.path);
-        if (file.length !== instance.bytes) throw new Error(damageOf(file.length, instance.bytes));
-        return file.subarray(instance.dataSetOffset);
+        return readDataSetAtOnce(instance);
       }
       const damage = damageOf(await files.size(relative(instance)), instance.bytes);
       if (damage !== undefined) throw new Error(damage);
@@ -354,6 +379,7 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       });
       await db.sync();
       await db.close();
+      await files.close();
     },
   };
 }

@@ -18,6 +18,9 @@ const uidSyntax = /^(?=.{1,64}$)[0-9]+(\.[0-9]+)*$/;
 /** Folders whose existence is known to be on disk; forgotten and checked again beyond this. */
 const knownFoldersLimit = 10_000;
 
+/** Folders that are kept open to be synced. */
+const openFoldersLimit = 64;
+
 export interface PartFile {
   readonly path: string;
   readonly bytes: number;
@@ -46,6 +49,8 @@ export interface InstanceFiles {
   size(relative: string): Promise<number | undefined>;
   /** Makes sure that a folder below the root exists and stays. */
   ensureFolder(folder: string): Promise<void>;
+  /** Nothing is written any more. */
+  close(): Promise<void>;
 }
 
 /** Opens the folders below `root`, creating what is missing. */
@@ -53,6 +58,7 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
   const knownFolders = new Map<string, Promise<void>>();
   const folderSyncs = new Map<string, { running: Promise<void>; next?: Promise<void> }>();
   const handles = new WeakMap<PartFile, FileHandle>();
+  const folders = openFolders();
   let sequence = 0;
 
   function ensureFolder(folder: string): Promise<void> {
@@ -72,6 +78,8 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     await ensureFolder(dirname(folder));
     try {
       await mkdir(folder);
+      // One of that name may have been open and removed since.
+      folders.forget(folder);
     } catch (error) {
       if (!isCode(error, 'EEXIST')) throw error;
     }
@@ -82,7 +90,7 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
   function syncFolder(folder: string): Promise<void> {
     const entry = folderSyncs.get(folder);
     if (entry === undefined) {
-      const running = fsyncPath(folder).finally(() => {
+      const running = folders.sync(folder).finally(() => {
         const current = folderSyncs.get(folder);
         if (current?.next === undefined) folderSyncs.delete(folder);
       });
@@ -143,6 +151,7 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
         // The folder may have been removed behind our back (retention, an operator): once more from the top.
         if (!isCode(error, 'ENOENT')) throw error;
         knownFolders.clear();
+        folders.forget();
         await ensureFolder(dirname(target));
         await rename(part.path, target);
       }
@@ -175,6 +184,7 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
       }
     },
     ensureFolder: (folder) => ensureFolder(join(root, folder)),
+    close: () => folders.close(),
   };
 
   await mkdir(root, { recursive: true });
@@ -194,6 +204,55 @@ async function writeAll(handle: FileHandle, chunks: readonly Buffer[]): Promise<
     }
   }
   return total;
+}
+
+/** Folders that stay open, the ones of the series that arrive now: an instance costs one call, not three. */
+function openFolders(): {
+  sync(folder: string): Promise<void>;
+  forget(folder?: string): void;
+  close(): Promise<void>;
+} {
+  const handles = new Map<string, { handle: Promise<FileHandle>; users: number; dropped: boolean }>();
+
+  function drop(folder: string): void {
+    const entry = handles.get(folder);
+    if (entry === undefined) return;
+    handles.delete(folder);
+    entry.dropped = true;
+    if (entry.users === 0) closeOf(entry.handle);
+  }
+
+  function closeOf(handle: Promise<FileHandle>): Promise<void> {
+    return handle.then((opened) => opened.close()).catch(() => {});
+  }
+
+  return {
+    async sync(folder) {
+      const entry = handles.get(folder) ?? { handle: open(folder, 'r'), users: 0, dropped: false };
+      // The one that was used longest ago is the first in the map.
+      handles.delete(folder);
+      handles.set(folder, entry);
+      if (handles.size > openFoldersLimit) drop(handles.keys().next().value!);
+      entry.users += 1;
+      try {
+        await (await entry.handle).sync();
+      } catch (error) {
+        drop(folder);
+        throw error;
+      } finally {
+        entry.users -= 1;
+        if (entry.dropped && entry.users === 0) void closeOf(entry.handle);
+      }
+    },
+    forget(folder) {
+      for (const one of folder === undefined ? [...handles.keys()] : [folder]) drop(one);
+    },
+    async close() {
+      const all = [...handles.values()];
+      handles.clear();
+      await Promise.all(all.map(({ handle }) => closeOf(handle)));
+    },
+  };
 }
 
 async function fsyncPath(path: string): Promise<void> {
