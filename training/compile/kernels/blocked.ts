@@ -41,6 +41,7 @@ export function recordBlockedConvolution(
   filter: string,
   direction: 'forwards' | 'backwards',
   { inputs, outputs, filterRows, filterColumns, attributes }: BlockedConvolution,
+  bias?: string,
 ): string {
   const taps = filterRows * filterColumns;
   const forwards = direction === 'forwards';
@@ -63,7 +64,7 @@ export function recordBlockedConvolution(
   ]);
   const result = graph.node(
     'Conv',
-    [graph.node('ReorderInput', [image], {}, domain), weights],
+    [graph.node('ReorderInput', [image], {}, domain), weights, ...(bias === undefined ? [] : [bias])],
     { ...attributes, group: int(1) },
     domain,
   );
