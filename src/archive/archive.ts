@@ -2,10 +2,10 @@
  * The archive: every object that was received or derived, its bytes on disk and its row in the index.
  */
 import { createReadStream } from 'node:fs';
-import { readFile, statfs } from 'node:fs/promises';
+import { open, readFile, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type Clock, monotonicClock } from './clock.js';
-import { type Database, DatabaseError, openDatabase } from './database.js';
+import { type Database, openDatabase } from './database.js';
 import { type InstanceFiles, openInstanceFiles, type PartFile } from './files.js';
 import {
   type Instance,
@@ -15,7 +15,7 @@ import {
   type Source,
   selectInstance,
 } from './instance.js';
-import { damageOf, type Recovery, reconcile } from './reconcile.js';
+import { damageOf, examine, type Recovery, reconcile } from './reconcile.js';
 
 /** Objects up to this size are read into one buffer, larger ones are streamed. */
 const wholeReadLimit = 4 * 1024 * 1024;
@@ -63,13 +63,17 @@ export interface Archive {
   /** One at a time for each key, in order of the calls. */
   exclusively<T>(key: string, work: () => Promise<T>): Promise<T>;
   /**
-   * Places the file, then commits row and `within` in one transaction. When it resolves both are on disk;
-   * when it rejects neither is in the archive.
+   * Places the file, then commits row and `within` in one transaction. When it resolves both are on disk.
+   * When it rejects, neither is in the archive; or, when the disk failed at the very end, the row is there and
+   * marked as damaged.
    */
   add(part: PartFile, instance: NewInstance, within?: (instance: Instance) => void): Promise<Instance>;
   /** Puts a whole file in the place of a damaged one with the same digest. */
   heal(part: PartFile, instance: Instance, dataSetOffset: number, within?: () => void): Promise<Instance>;
-  /** Looks at the file; marks the row and returns what is wrong, or undefined when it has its size. */
+  /**
+   * Looks at the file: at its size, or, when it is known as damaged, whether it is whole again (restored from a
+   * backup). Keeps the row in step and returns what is wrong.
+   */
   check(instance: Instance): Promise<string | undefined>;
   /** The whole file. */
   readFile(instance: Instance): Promise<Buffer>;
@@ -86,6 +90,30 @@ export interface Archive {
   close(): Promise<void>;
 }
 
+async function readDataSetAtOnce({ path, bytes, dataSetOffset }: Instance): Promise<Buffer> {
+  const handle = await open(path, 'r');
+  try {
+    // One byte more than there should be, so that a file which has grown is noticed too.
+    const dataSet = Buffer.allocUnsafe(bytes - dataSetOffset + 1);
+    let filled = 0;
+    for (;;) {
+      const { bytesRead } = await handle.read(
+        dataSet,
+        filled,
+        dataSet.length - filled,
+        dataSetOffset + filled,
+      );
+      filled += bytesRead;
+      if (bytesRead === 0 || filled >= bytes - dataSetOffset) break;
+    }
+    const damage = damageOf(dataSetOffset + filled, bytes);
+    if (damage !== undefined) throw new Error(damage);
+    return dataSet.subarray(0, filled);
+  } finally {
+    await handle.close();
+  }
+}
+
 /**
  * Opens or creates the archive in the folder `data`, reconciling files and index when the process before
  * this one did not end in good order.
@@ -93,8 +121,14 @@ export interface Archive {
  */
 export async function openArchive(data: string, clock: Clock = monotonicClock()): Promise<Archive> {
   const files = await openInstanceFiles(resolve(data));
-  const db = await openDatabase(join(files.root, 'mcnet.sqlite'));
+  const db = await openDatabase(join(files.root, 'mcnet.sqlite')).catch(async (error: unknown) => {
+    await files.close();
+    throw error;
+  });
   const locks = new Map<string, Promise<unknown>>();
+  const unsettled = new Set<number>();
+  let rowsToCompare = 0;
+  let bytesToCompare = 0;
 
   const setting = (name: string) =>
     db.get<{ value: string }>('SELECT value FROM settings WHERE name = ?', name)?.value;
@@ -120,12 +154,7 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     );
   };
 
-  const recovery = await reconcile(
-    db,
-    files,
-    setting('clean') === 'no',
-    Number(setting('last clean id') ?? 0),
-  );
+  const recovery = await reconcile(db, files, setting('clean') === 'no', Number(setting('settled id') ?? 0));
   db.transaction(() => {
     setSetting('clean', 'no');
     for (const { id, sop, damage } of recovery.damaged) {
@@ -213,16 +242,19 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     }
   }
 
-  async function markDamage(instance: Instance, damage: string): Promise<void> {
-    await db.commit(() => {
-      db.run('UPDATE instances SET damage = ? WHERE id = ?', damage, instance.id);
-      audit('damage found', {
-        study: instance.study,
-        series: instance.series,
-        sop: instance.sop,
-        detail: damage,
-      });
-    });
+  function markDamage({ id, study, series, sop }: Instance, damage: string): void {
+    db.run('UPDATE instances SET damage = ? WHERE id = ?', damage, id);
+    audit('damage found', { study, series, sop, detail: damage });
+  }
+
+  /** Writes down now and then up to which row all files are on disk for good: what a start need not compare. */
+  function noteSettled(newest: Instance): void {
+    rowsToCompare += 1;
+    bytesToCompare += newest.bytes;
+    if (rowsToCompare < 256 && bytesToCompare < 64 * 1024 * 1024) return;
+    rowsToCompare = 0;
+    bytesToCompare = 0;
+    setSetting('settled id', String(Math.min(...unsettled) - 1));
   }
 
   return {
@@ -257,24 +289,40 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     async add(part, instance, within) {
       const path = files.relativePath(instance.study, instance.series, instance.sop, instance.version);
       const size = part.bytes;
+      const { settle } = await files.place(part, path);
+      // Side by side with the index: nobody hears of it before all of it is on disk, and a start after a power cut
+      // in between compares the files of the newest rows with their digests.
+      const settled = settle();
+      settled.catch(() => {});
+      let stored: Instance;
       try {
-        await files.place(part, path);
-        const stored = await db.commit(() => {
+        stored = await db.group(() => {
           const inserted = insert(path, size, instance);
           within?.(inserted);
+          unsettled.add(inserted.id);
+          noteSettled(inserted);
           return inserted;
         });
-        bytes += size;
-        return stored;
       } catch (error) {
-        // Nobody was told that it is kept. A commit that may or may not be on disk keeps its file.
-        if (!(error instanceof DatabaseError)) await files.remove(path).catch(() => {});
+        await settled.catch(() => {});
+        await files.remove(path);
         throw error;
       }
+      bytes += size;
+      try {
+        await Promise.all([settled, db.sync()]);
+      } catch (error) {
+        db.transaction(() => markDamage(stored, 'the disk failed while it was written'));
+        throw error;
+      } finally {
+        unsettled.delete(stored.id);
+      }
+      return stored;
     },
     async heal(part, instance, dataSetOffset, within) {
       const size = part.bytes;
-      await files.place(part, relative(instance));
+      const { settle } = await files.place(part, relative(instance));
+      await settle();
       await db.commit(() => {
         db.run(
           'UPDATE instances SET damage = NULL, bytes = ?, data_set_offset = ? WHERE id = ?',
@@ -289,16 +337,29 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       return get(instance.id)!;
     },
     async check(instance) {
-      const damage = damageOf(await files.size(relative(instance)), instance.bytes);
-      if (damage !== undefined && damage !== instance.damage) await markDamage(instance, damage);
+      const path = relative(instance);
+      if (instance.damage === undefined) {
+        const damage = damageOf(await files.size(path), instance.bytes);
+        if (damage !== undefined) await db.commit(() => markDamage(instance, damage));
+        return damage;
+      }
+      const { bytes: size, digest, transferSyntax, dataSetOffset } = instance;
+      const damage = await examine(files, {
+        path,
+        bytes: size,
+        digest,
+        transfer_syntax: transferSyntax,
+        data_set_offset: dataSetOffset,
+      });
+      if (damage === undefined) {
+        await db.commit(() => db.run('UPDATE instances SET damage = NULL WHERE id = ?', instance.id));
+      }
       return damage;
     },
     readFile: (instance) => readFile(instance.path),
     async readDataSet(instance) {
       if (instance.bytes <= wholeReadLimit) {
-        const file = await readFile(instance.path);
-        if (file.length !== instance.bytes) throw new Error(damageOf(file.length, instance.bytes));
-        return file.subarray(instance.dataSetOffset);
+        return readDataSetAtOnce(instance);
       }
       const damage = damageOf(await files.size(relative(instance)), instance.bytes);
       if (damage !== undefined) throw new Error(damage);
@@ -315,11 +376,13 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     async close() {
       db.transaction(() => {
         const last = db.get<{ id: number }>('SELECT COALESCE(MAX(id), 0) AS id FROM instances')!.id;
-        setSetting('last clean id', String(last));
+        setSetting('settled id', String(last));
         setSetting('clean', 'yes');
       });
       await db.sync();
+      files.close();
       await db.close();
+      await files.close();
     },
   };
 }

@@ -29,7 +29,9 @@ export interface Database {
    * Survives the end of the process, not yet a power cut: use `commit` where somebody is told "done".
    */
   transaction<T>(work: () => T): T;
-  /** Runs `work` in a transaction shared with others and resolves once it is on disk. */
+  /** Runs `work` in a transaction shared with others and resolves once that is committed, like `transaction`. */
+  group<T>(work: () => T): Promise<T>;
+  /** The same, and resolves only once it is on disk. */
   commit<T>(work: () => T): Promise<T>;
   /** Runs after the surrounding transaction has been committed; at once when there is none. */
   afterCommit(work: () => void): void;
@@ -69,7 +71,7 @@ export async function openDatabase(path: string): Promise<Database> {
   let after: (() => void)[] = [];
   let before = new Map<string, () => void>();
   let waiting: Waiting[] = [];
-  let flushing: Promise<void> | undefined;
+  let flushing = false;
   let syncing: Promise<void> | undefined;
   let nextSync: Promise<void> | undefined;
   let broken: DatabaseError | undefined;
@@ -152,20 +154,28 @@ export async function openDatabase(path: string): Promise<Database> {
     }
   }
 
-  async function flush(): Promise<void> {
+  function flush(): void {
+    flushing = false;
     while (waiting.length > 0) {
       const group = waiting.slice(0, groupSize);
       waiting = waiting.slice(groupSize);
       try {
         const { done, works } = runGroup(group);
         for (const each of works) each();
-        await sync();
         for (const { each, value } of done) each.resolve(value as never);
       } catch (error) {
         for (const each of group) each.reject(error);
       }
     }
-    flushing = undefined;
+  }
+
+  function group<T>(work: () => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      waiting.push({ work, resolve: resolve as (value: never) => void, reject });
+      if (flushing) return;
+      flushing = true;
+      setImmediate(flush);
+    });
   }
 
   function sync(): Promise<void> {
@@ -206,11 +216,11 @@ export async function openDatabase(path: string): Promise<Database> {
       return { changes, id: Number(lastInsertRowid) };
     },
     transaction,
-    commit<T>(work: () => T): Promise<T> {
-      return new Promise<T>((resolve, reject) => {
-        waiting.push({ work, resolve: resolve as (value: never) => void, reject });
-        flushing ??= Promise.resolve().then(flush);
-      });
+    group,
+    async commit(work) {
+      const result = await group(work);
+      await sync();
+      return result;
     },
     afterCommit(work) {
       if (sqlite.isTransaction) after.push(work);
@@ -222,7 +232,8 @@ export async function openDatabase(path: string): Promise<Database> {
     },
     sync,
     async close() {
-      await flushing;
+      flush();
+      await nextSync?.catch(() => {});
       await syncing?.catch(() => {});
       await log.close();
       statements.clear();

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 
 const slice = 1024 * 1024;
 
@@ -12,6 +13,19 @@ export async function digestOf(transferSyntax: string, dataSet: Buffer): Promise
   for (let at = 0; at < dataSet.length; at += slice) {
     if (at > 0) await new Promise(setImmediate);
     hash.update(dataSet.subarray(at, at + slice));
+  }
+  return hash.digest('hex');
+}
+
+/** The same of a file whose data set begins at `dataSetOffset`. */
+export async function digestOfFile(
+  path: string,
+  transferSyntax: string,
+  dataSetOffset: number,
+): Promise<string> {
+  const hash = createHash('sha256').update(transferSyntax).update('\0');
+  for await (const chunk of createReadStream(path, { start: dataSetOffset, highWaterMark: slice })) {
+    hash.update(chunk as Buffer);
   }
   return hash.digest('hex');
 }

@@ -3,12 +3,14 @@
  * what cannot be made to agree is said.
  *
  * A file without an index row was never acknowledged to anybody: it leaves the archive (the sender still has
- * it and sends it again). A row without its whole file was acknowledged and is damage: the row is marked,
- * its series shows it, and a resend of the same object heals it.
+ * it and sends it again). A row without its whole file is damage: the row is marked, its series shows it, and a
+ * resend of the same object heals it. (After a power cut such a row may be one that was never acknowledged,
+ * since file and row go to the disk side by side: then its sender does resend it.)
  */
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Database } from './database.js';
+import { digestOfFile } from './digest.js';
 import { type InstanceFiles, isCode } from './files.js';
 
 export interface Recovery {
@@ -23,14 +25,14 @@ export interface Recovery {
 }
 
 /**
- * @param lastCleanId rows up to this id were whole when the server last ended in good order: of those only the
- * existence is checked, of newer ones the size too.
+ * @param settledId rows up to this id are known to have been whole on disk: of those only the existence is
+ * checked, of newer ones the contents, because a power cut may have kept a row and lost bytes of its file.
  */
 export async function reconcile(
   db: Database,
   files: InstanceFiles,
   crashed: boolean,
-  lastCleanId: number,
+  settledId: number,
 ): Promise<Recovery> {
   const recovery: Recovery = { crashed, partsRemoved: 0, quarantined: [], damaged: [] };
   for (const name of await readdir(join(files.root, 'incoming'))) {
@@ -56,25 +58,46 @@ export async function reconcile(
       recovery.quarantined.push(path);
     }
   }
-  const rows = db.all<{ id: number; sop: string; path: string; bytes: number }>(
-    'SELECT id, sop, path, bytes FROM instances WHERE damage IS NULL ORDER BY id',
+  const rows = db.all<Recorded & { id: number; sop: string }>(
+    'SELECT id, sop, path, bytes, digest, transfer_syntax, data_set_offset FROM instances WHERE damage IS NULL ORDER BY id',
   );
   for (let i = 0; i < rows.length; i += 64) {
     await Promise.all(
       rows.slice(i, i + 64).map(async (row) => {
-        const size = await files.size(row.path);
-        const damage = damageOf(size, row.bytes, row.id > lastCleanId);
+        const damage = row.id > settledId ? await examine(files, row) : await missing(files, row);
         if (damage !== undefined) recovery.damaged.push({ id: row.id, sop: row.sop, damage });
       }),
     );
   }
+  recovery.damaged.sort((a, b) => a.id - b.id);
   return recovery;
 }
 
+/** What a row says of its file; `path` below the data folder. */
+export interface Recorded {
+  path: string;
+  bytes: number;
+  digest: string;
+  transfer_syntax: string;
+  data_set_offset: number;
+}
+
+async function missing(files: InstanceFiles, row: Recorded): Promise<string | undefined> {
+  return (await files.size(row.path)) === undefined ? 'the file is missing' : undefined;
+}
+
+/** Compares the whole file with its row; says what is wrong with it. */
+export async function examine(files: InstanceFiles, row: Recorded): Promise<string | undefined> {
+  const damage = damageOf(await files.size(row.path), row.bytes);
+  if (damage !== undefined) return damage;
+  const digest = await digestOfFile(files.absolutePath(row.path), row.transfer_syntax, row.data_set_offset);
+  return digest === row.digest ? undefined : 'the bytes are not those that were received';
+}
+
 /** Says what is wrong with a file of `size` bytes that should have `expected`. */
-export function damageOf(size: number | undefined, expected: number, compareSize = true): string | undefined {
+export function damageOf(size: number | undefined, expected: number): string | undefined {
   if (size === undefined) return 'the file is missing';
-  if (compareSize && size !== expected) return `the file has ${size} bytes instead of ${expected}`;
+  if (size !== expected) return `the file has ${size} bytes instead of ${expected}`;
   return undefined;
 }
 

@@ -7,9 +7,9 @@ const PREFIX = 'MCNET_';
 
 /**
  * Variables with the prefix that are not configuration: MCNET_CONFIG names the file, MCNET_URL a running server for
- * `mcnet series`, and MCNET_DATA the test data (so `data` is overridden by MCNET_DATA_FOLDER).
+ * `mcnet series`, MCNET_DEBUG asks for stack traces, and MCNET_DATA the test data (so `data` is overridden by MCNET_DATA_FOLDER).
  */
-const RESERVED = new Set(['MCNET_CONFIG', 'MCNET_URL', 'MCNET_DATA']);
+const RESERVED = new Set(['MCNET_CONFIG', 'MCNET_URL', 'MCNET_DEBUG', 'MCNET_DATA']);
 /** Kubernetes sets these in every pod beside a Service that is called mcnet. */
 const KUBERNETES = /^MCNET_(SERVICE_|PORT$|PORT_)/;
 

@@ -3,10 +3,10 @@
  * Sequences are stepped over and read on first access, so that a header costs what its top level costs.
  */
 import { inflateRawSync, inflateSync } from 'node:zlib';
-import { type DataSet, type Element, PIXEL_DATA, SPECIFIC_CHARACTER_SET } from './dataSet.js';
+import { type DataSet, type Element, PIXEL_DATA, SPECIFIC_CHARACTER_SET } from './data-set.js';
 import { describeTag, dictionaryVr, US_OR_SS } from './dictionary.js';
 import { DicomError } from './error.js';
-import { encodingOf } from './transferSyntax.js';
+import { encodingOf } from './transfer-syntax.js';
 import { allowsUndefinedLength, hasLongLength, vrOfCode } from './vr.js';
 
 /** Deepest nesting of sequences that is read. Real objects stay below 20; known viewers and archives crash at 50. */
@@ -259,6 +259,10 @@ function readElements(o: ReadOptions): number {
     if (o.untilPixelData && isPixelData(stream, position, end)) return position;
     readElementHeader(stream, position, end);
     if (tag === ITEM_DELIMITER && depth > 0) return valueStart;
+    if (depth === 0 && isMovedPadding(stream.buffer, end)) {
+      position = valueStart + length;
+      continue;
+    }
     if (tag >>> 16 === 0xfffe || (depth === 0 && isForeignGroup(tag >>> 16))) {
       throw new DicomError(
         'malformed',
@@ -316,6 +320,15 @@ function isPixelData(stream: Stream, at: number, end: number): boolean {
 /** Command, meta and reserved groups have no place in a data set (PS3.5 7.1); group 0004 is that of a DICOMDIR. */
 function isForeignGroup(group: number): boolean {
   return group < 0x0008 && group !== 0x0004;
+}
+
+/**
+ * DCMTK's senders read zero padding behind the last element as an empty group length of group 0000, and send that in
+ * front of the data set.
+ */
+function isMovedPadding(buffer: Buffer, end: number): boolean {
+  if (tag !== 0 || (length !== 0 && length !== 4) || valueStart + length > end) return false;
+  return length === 0 || buffer.readUInt32LE(valueStart) === 0;
 }
 
 /** Padding to a block size after the last element is harmless. */
@@ -420,6 +433,51 @@ export function parseDataSet(
     elements,
   });
   return { elements, bigEndian: stream.bigEndian, explicit: stream.explicit };
+}
+
+/** Where Pixel Data (7FE0,0010), or its float forms, stands in a data set. */
+export interface PixelDataPlace {
+  tag: number;
+  vr: string;
+  /** bytes of the value; undefined when it is encapsulated */
+  length: number | undefined;
+  /** of the value, or of the first item, from the start of the data set */
+  offset: number;
+}
+
+/**
+ * Reads what precedes the pixel data, and where that is, from a data set or the beginning of one. Without `pixelData` in
+ * the result the bytes end before it: of a beginning, more must be read.
+ * @returns `inflated`: the whole data set when it is deflated; offsets are offsets in it
+ * @throws DicomError truncated (of a beginning, more must be read), malformed, unsupported
+ */
+export function parseBeforePixelData(
+  bytes: Buffer,
+  transferSyntaxUid: string,
+): { dataSet: DataSet; pixelData?: PixelDataPlace; inflated?: Buffer } {
+  const stream = openStream(bytes, transferSyntaxUid);
+  const { buffer } = stream;
+  const elements = new Map<number, Element>();
+  const end = readElements({
+    stream,
+    start: 0,
+    end: buffer.length,
+    depth: 0,
+    delimited: false,
+    untilPixelData: true,
+    elements,
+  });
+  const dataSet = { elements, bigEndian: stream.bigEndian, explicit: stream.explicit };
+  const inflated = buffer === bytes ? {} : { inflated: buffer };
+  if (buffer.length - end < 12 || !isPixelData(stream, end, buffer.length)) return { dataSet, ...inflated };
+  readElementHeader(stream, end, Number.MAX_SAFE_INTEGER);
+  const pixelData = {
+    tag,
+    vr,
+    length: length === UNDEFINED_LENGTH ? undefined : length,
+    offset: valueStart,
+  };
+  return { dataSet, pixelData, ...inflated };
 }
 
 /**

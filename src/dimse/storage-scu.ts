@@ -115,9 +115,7 @@ class Outcomes {
   /** The association did not come about, or ended: a rejection is a refusal, everything else a loss. */
   fail(index: number, error: DimseError, attempted: boolean): void {
     const outcome = error.code === 'rejected' && !attempted ? 'refused' : 'lost';
-    const transient =
-      outcome === 'lost' ? error.code !== 'protocol' || attempted || error.transient : error.transient;
-    this.set(index, { outcome, message: error.message, transient, attempted });
+    this.set(index, { outcome, message: error.message, transient: error.transient, attempted });
   }
 
   all(): StoreOutcome[] {

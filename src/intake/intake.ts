@@ -225,7 +225,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
     );
     const same = versions.find((version) => version.digest === digest);
     if (same !== undefined) {
-      if ((await archive.check(same)) === undefined && same.damage === undefined) {
+      if ((await archive.check(same)) === undefined) {
         await receiving.discard();
         return { outcome: 'duplicate', instance: same };
       }

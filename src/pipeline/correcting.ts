@@ -19,7 +19,7 @@ export interface CorrectedFile {
 
 /** One model, ready to correct. `D` is the derivation that dicom.deriveInstance takes. */
 export interface Model<D> {
-  corrector: { correct(r: { path: string; derivation: D }): Promise<CorrectedFile> };
+  corrector: { correct(r: { path: string; derivation: D; signal?: AbortSignal }): Promise<CorrectedFile> };
   /** A function of the instance as it is in the archive, the model's version and the configuration: nothing else. */
   derivation(source: Instance): D;
 }
@@ -92,14 +92,16 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     };
     const ready = archive
       .derivedFrom(source.id)
-      .find(
-        (derived) => derived.current && derived.sop === uids.sopInstanceUid && derived.damage === undefined,
-      );
+      .find((derived) => derived.current && derived.sop === uids.sopInstanceUid);
     if (ready !== undefined && (await archive.check(ready)) === undefined) {
       await db.commit(() => finish(ready));
       return;
     }
-    const corrected = await model.corrector.correct({ path: source.path, derivation });
+    const corrected = await model.corrector.correct({
+      path: source.path,
+      derivation,
+      signal: context.signal,
+    });
     if (context.signal.aborted) throw context.signal.reason;
     if (corrected.sop !== uids.sopInstanceUid || corrected.series !== uids.seriesInstanceUid) {
       throw new PermanentFailure(`the correction made ${corrected.sop}, expected ${uids.sopInstanceUid}`);
@@ -123,14 +125,14 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       .versions(corrected.study, corrected.series, corrected.sop)
       .filter((version) => version.origin === 'derived');
     const same = versions.find((version) => version.digest === digest && version.current);
-    if (same !== undefined && same.damage === undefined && (await archive.check(same)) === undefined) {
+    if (same !== undefined && (await archive.check(same)) === undefined) {
       await db.commit(() => {
         db.run('UPDATE instances SET derived_from = ? WHERE id = ?', source.id, same.id);
         finish(same);
       });
       return same;
     }
-    const part = await archive.files.createPart();
+    const part = archive.files.createPart();
     try {
       await part.write([corrected.file]);
       if (same !== undefined) return await archive.heal(part, same, dataSetOffset, () => finish(same));

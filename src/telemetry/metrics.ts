@@ -190,13 +190,13 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       turnaround.observe({ destination: destinationLabel(destination) }, turnaroundMs / 1000),
     delivered: ({ destination, outcome, instances = 1 }) =>
       deliveries.inc({ destination: destinationLabel(destination), outcome }, instances),
-    engine(labels) {
+    engine({ engine, provider, device, version }) {
       engineInfo.reset();
-      engineInfo.set(labels, 1);
+      engineInfo.set({ engine, provider, device, version }, 1);
     },
-    model(labels) {
+    model({ name, version, sha256 }) {
       modelInfo.reset();
-      modelInfo.set(labels, 1);
+      modelInfo.set({ name, version, sha256 }, 1);
     },
     async exposition() {
       return { contentType: registry.contentType, body: await registry.metrics() };

@@ -141,6 +141,36 @@ export function nmse(image: Float32Array, reference: Float32Array): number {
   return error / power;
 }
 
+/** Mean absolute error. */
+export function meanAbsoluteError(image: Float32Array, reference: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < image.length; i++) sum += Math.abs(image[i]! - reference[i]!);
+  return sum / image.length;
+}
+
+/**
+ * The paper's total variation of a residual (Algorithms 2024, 17(5):215): Σ ((I(i+1,j) − I(i,j))² + (I(i,j+1) − I(i,j))²)^1.25,
+ * summed over the slice, of I = image − reference.
+ */
+export function totalVariation(
+  image: Float32Array,
+  reference: Float32Array,
+  rows: number,
+  columns: number,
+): number {
+  let sum = 0;
+  for (let row = 0; row + 1 < rows; row++) {
+    for (let column = 0; column + 1 < columns; column++) {
+      const at = row * columns + column;
+      const here = image[at]! - reference[at]!;
+      const below = image[at + columns]! - reference[at + columns]! - here;
+      const beside = image[at + 1]! - reference[at + 1]! - here;
+      sum += (below * below + beside * beside) ** 1.25;
+    }
+  }
+  return sum;
+}
+
 /** The figures of one slice. SSIM and PSNR are of intensities divided by `scale`, with L = 1. */
 export interface SliceFigures {
   /** Mean over the whole slice, as in the paper. */
@@ -149,6 +179,9 @@ export interface SliceFigures {
   readonly headSsim: number;
   readonly psnr: number;
   readonly nmse: number;
+  /** The two terms of the paper's loss as it writes them: mean of |image − clean|, and {@link totalVariation} of it. */
+  readonly l1: number;
+  readonly tv: number;
 }
 
 /** What a clean slice's images are compared with: its intensity scale and head mask, found once per clean slice. */
@@ -183,5 +216,7 @@ export function compareSlice(image: Float32Array, reference: Reference): SliceFi
     headSsim: meanOver(map, reference.head),
     psnr: psnr(scaled, reference.scaled),
     nmse: nmse(scaled, reference.scaled),
+    l1: meanAbsoluteError(scaled, reference.scaled),
+    tv: totalVariation(scaled, reference.scaled, reference.rows, reference.columns),
   };
 }

@@ -1,3 +1,4 @@
+import { type Chart, drawChartBody, ON_BLACK } from './chart.js';
 import { encodePng } from './png.js';
 import { escapeXml } from './svg.js';
 
@@ -13,11 +14,17 @@ export interface Panel {
   caption?: string;
 }
 
+/** A chart in a sheet's place; `null` in a row of panels leaves its place empty. */
+export interface ChartPanel {
+  chart: Chart;
+  caption?: string;
+}
+
 export interface Sheet {
   title: string;
   subtitle?: string;
   columns: readonly string[];
-  rows: readonly { label: string; panels: readonly Panel[] }[];
+  rows: readonly { label: string; panels: readonly (Panel | ChartPanel | null)[] }[];
   /** Width of one panel in pixels (default 256). */
   panelWidth?: number;
 }
@@ -54,7 +61,8 @@ const CAPTION_HEIGHT = 18;
 /** A labelled grid of pictures as an SVG document (pictures embedded). */
 export function drawSheet(sheet: Sheet): string {
   const width = sheet.panelWidth ?? 256;
-  const heightOf = (panel: Panel) => Math.round((width * panel.rows) / panel.columns);
+  const heightOf = (panel: Panel | ChartPanel | null) =>
+    panel === null || 'chart' in panel ? 0 : Math.round((width * panel.rows) / panel.columns);
   const parts: string[] = [];
   const text = (x: number, y: number, size: number, body: string, extra = '') =>
     parts.push(
@@ -73,18 +81,25 @@ export function drawSheet(sheet: Sheet): string {
   });
   y += 10;
   for (const row of sheet.rows) {
-    const height = Math.max(...row.panels.map(heightOf));
+    const height = Math.max(...row.panels.map(heightOf)) || width;
     row.label.split('\n').forEach((line, index) => {
       text(MARGIN, y + 18 + index * 17, 12, line, index === 0 ? 'font-weight="bold"' : 'opacity="0.85"');
     });
     row.panels.forEach((panel, column) => {
+      if (panel === null) return;
+      if ('chart' in panel) {
+        const body = drawChartBody(panel.chart, width, height, ON_BLACK);
+        parts.push(`<g transform="translate(${left(column)} ${y})">${body}</g>`);
+        if (panel.caption) text(left(column) + 5, y + height + 13, 11, panel.caption);
+        return;
+      }
       const image = paint(panel).toString('base64');
       parts.push(
         `<image x="${left(column)}" y="${y}" width="${width}" height="${heightOf(panel)}" preserveAspectRatio="none" href="data:image/png;base64,${image}"/>`,
       );
       if (panel.caption) text(left(column) + 5, y + height + 13, 11, panel.caption);
     });
-    y += height + (row.panels.some((panel) => panel.caption) ? CAPTION_HEIGHT : GAP);
+    y += height + (row.panels.some((panel) => panel?.caption) ? CAPTION_HEIGHT : GAP);
   }
   const total = { width: left(sheet.columns.length) - GAP + MARGIN, height: y + MARGIN };
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${total.width}" height="${total.height}" viewBox="0 0 ${total.width} ${total.height}"><rect width="100%" height="100%" fill="#101214"/>${parts.join('')}</svg>\n`;

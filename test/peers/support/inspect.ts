@@ -15,8 +15,9 @@ export function attribute(dataSet: JsonDataSet, tag: string): unknown[] {
   return dataSet[tag]?.Value ?? [];
 }
 
-/** The errors that dciodvfy finds in a file, as a set of lines. */
+/** The errors that dciodvfy finds in a file; a complaint about a UID's value is the same wherever that UID is written. */
 export async function errorsOf(path: string): Promise<Set<string>> {
   const { stdout, stderr } = await runProgram('dciodvfy', [path]);
-  return new Set(`${stdout}\n${stderr}`.split('\n').filter((line) => line.startsWith('Error')));
+  const lines = `${stdout}\n${stderr}`.split('\n').filter((line) => line.startsWith('Error'));
+  return new Set(lines.map((line) => line.replace(/^(Error - Illegal root for UID - "[^"]*") in .*$/, '$1')));
 }

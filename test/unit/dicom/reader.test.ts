@@ -274,3 +274,16 @@ test('a VR newer than this program has the long form; placeholders have the shor
   ]);
   assert.equal(string(parseDataSet(placeholder, explicitLE.uid), 'BurnedInAnnotation'), 'NO');
 });
+
+test('padding that DCMTK moved in front of the data set is stepped over, a command set is not', () => {
+  const whole = encodeDataSet(explicitLE, nested);
+  const moved = encodeElement(explicitLE, 0x00000000, 'UL', [0]);
+  const ds = parseDataSet(Buffer.concat([moved, whole]), explicitLE.uid);
+  assert.equal(string(ds, 'Modality'), 'MR');
+  assert.ok(!ds.elements.has(0));
+  const command = encodeElement(explicitLE, 0x00000000, 'UL', [56]);
+  assert.equal(
+    code(() => parseDataSet(Buffer.concat([command, whole]), explicitLE.uid)),
+    'malformed',
+  );
+});

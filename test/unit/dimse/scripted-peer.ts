@@ -52,6 +52,8 @@ export class ScriptedPeer {
         const end = 6 + this.buffer.readUInt32BE(2);
         this.pdus.push({ type: this.buffer[0]!, body: this.buffer.subarray(6, end) });
         this.buffer = this.buffer.subarray(end);
+        // As PS3.8 says: whoever gets A-ABORT closes the connection.
+        if (this.pdus.at(-1)!.type === 7) socket.end();
       }
       this.wake();
     });

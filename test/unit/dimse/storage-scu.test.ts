@@ -241,40 +241,13 @@ test('no answer to A-ASSOCIATE-RQ: time-out; so with echo', async (t) => {
   await assert.rejects(echo(target(port, { timeouts })), { code: 'timeout' });
 });
 
-test('a peer that never answers C-STORE is given up; one that is slow to read is not', async (t) => {
+test('a peer that never answers C-STORE is given up', async (t) => {
   const silent = await acceptor(t, async (peer) => {
     await acceptAll(peer);
   });
-  const timeouts = { responseMs: 150 };
-  const lost = await storeInstances(target(silent.port, { timeouts }), instances(2));
-  assert.deepEqual(kinds(lost), ['lost transient', 'lost transient']);
-  assert.match(lost[0]!.message, /no byte moved/);
-
-  const slow = await acceptor(t, async (peer) => {
-    await acceptAll(peer, (accept) => {
-      accept.user.maxPduLength = 0;
-    });
-    const reading = setInterval(() => {
-      peer.socket.resume();
-      setTimeout(() => peer.socket.pause(), 2);
-    }, 12);
-    t.after(() => clearInterval(reading));
-    const command = await peer.nextCommand(8000);
-    for (let last = false; !last; ) {
-      const pdu = await peer.next(8000);
-      last = (pdu!.body[5]! & 2) !== 0;
-    }
-    peer.send(storeResponse(command!.contextId, 1, 0));
-    clearInterval(reading);
-    peer.socket.resume();
-    await peer.next();
-    peer.send(encodeReleaseResponse());
-  });
-  const big = instance(1, { open: () => Promise.resolve(Buffer.alloc(6_000_000)) });
-  const started = performance.now();
-  const outcomes = await storeInstances(target(slow.port, { timeouts }), [big]);
-  assert.deepEqual(kinds(outcomes), ['accepted']);
-  assert.ok(performance.now() - started > 200, 'it took longer than the time-out');
+  const outcomes = await storeInstances(target(silent.port, { timeouts: { responseMs: 150 } }), instances(2));
+  assert.deepEqual(kinds(outcomes), ['lost transient', 'lost transient']);
+  assert.match(outcomes[0]!.message, /no byte moved/);
 });
 
 for (const maxPduLength of [1, 6, 7]) {

@@ -125,7 +125,7 @@ test('what a crash leaves behind is found: parts, files without rows, rows witho
     });
   const first = await open();
   const stored = [];
-  for (const n of [1, 2, 3]) {
+  for (const n of [1, 2, 3, 4]) {
     const incoming = first.intake.beginFile({ source: { protocol: 'file', peer: 'x', address: '' } });
     await incoming.write(slice({ sop: `1.2.3.4.${n}` }).file);
     stored.push((await incoming.commit()).instance);
@@ -133,13 +133,14 @@ test('what a crash leaves behind is found: parts, files without rows, rows witho
   await first.close();
 
   const archive = await openArchive(data);
-  archive.setSetting('last clean id', '0');
+  archive.setSetting('settled id', '0');
   await archive.db.close(); // as if the process had died: not marked as ended in good order
   const orphan = join(stored[0]!.path, '..', '1.2.3.4.99.dcm');
   await writeFile(orphan, 'never indexed');
   await writeFile(join(data, 'incoming', '1-1.part'), 'half an object');
   await unlink(stored[1]!.path);
   await writeFile(stored[2]!.path, 'short');
+  await writeFile(stored[3]!.path, Buffer.alloc(stored[3]!.bytes));
 
   const second = await open();
   atEnd(t, () => second.close(200));
@@ -151,12 +152,16 @@ test('what a crash leaves behind is found: parts, files without rows, rows witho
   assert.equal((await readdir(join(data, 'quarantine'))).length, 1);
   assert.deepEqual(
     recovery.damaged.map(({ sop, damage }) => `${sop} ${damage}`),
-    ['1.2.3.4.2 the file is missing', `1.2.3.4.3 the file has 5 bytes instead of ${stored[2]!.bytes}`],
+    [
+      '1.2.3.4.2 the file is missing',
+      `1.2.3.4.3 the file has 5 bytes instead of ${stored[2]!.bytes}`,
+      '1.2.3.4.4 the bytes are not those that were received',
+    ],
   );
   second.start();
   await eventually('shown', () => second.series.get('1.2.3.4')?.state === 'failed');
   const { counts, failures } = second.series.get('1.2.3.4')!;
-  assert.deepEqual(counts, { received: 3, corrected: 1, leftAlone: 0, failed: 2, delivered: 1 });
+  assert.deepEqual(counts, { received: 4, corrected: 1, leftAlone: 0, failed: 3, delivered: 1 });
   assert.ok(failures.some(({ sop, reason }) => sop === '1.2.3.4.2' && /missing/.test(reason)));
   assert.ok(failures.some(({ sop, reason }) => sop === '1.2.3.4.3' && /5 bytes/.test(reason)));
 });

@@ -73,9 +73,9 @@ test('a series is received, corrected and delivered, every slice accounted for',
   const turnarounds: string[] = [];
   pipeline.events.on('series', ({ to }) => states.push(to));
   pipeline.events.on('turnaround', ({ destination, ms }) => turnarounds.push(`${destination} ${ms >= 40}`));
-  pipeline.start();
   const sent = slices(12);
   for (const one of sent) assert.equal((await store(pipeline, one)).outcome, 'stored');
+  pipeline.start();
   await eventually('delivered', () => pipeline.series.get('1.2.3.4')?.state === 'delivered');
 
   const view = pipeline.series.get('1.2.3.4')!;
@@ -258,11 +258,11 @@ test('bad objects are refused with the standard status, nothing is kept, and the
 
 test('what may not be corrected is kept with its reason; a mixed series goes on', async (t) => {
   const { pipeline, pacs } = await open(t);
-  pipeline.start();
   await store(pipeline, slice({ sop: '1.2.3.5.1', series: '1.2.3.5', values: { Modality: 'CT' } }));
   await store(pipeline, slice({ sop: '1.2.3.6.1', series: '1.2.3.6', values: { BodyPartExamined: 'KNEE' } }));
   await store(pipeline, slice({ sop: '1.2.3.4.1' }));
   await store(pipeline, slice({ sop: '1.2.3.4.2', values: { Modality: 'SR' } }));
+  pipeline.start();
   await eventually('mixed delivered', () => pipeline.series.get('1.2.3.4')?.state === 'delivered');
   assert.equal(pipeline.series.get('1.2.3.4')?.reason, '1 of 2 left alone');
   await eventually('left alone', () => pipeline.series.list({ state: 'left-alone' }).length === 2, 8000);
@@ -295,11 +295,14 @@ test('own output that comes back is kept and left alone, changed or not', async 
 
 test('a late slice reopens the series and goes out under the same derived series', async (t) => {
   const { pipeline, pacs } = await open(t);
-  pipeline.start();
   for (const one of slices(3)) await store(pipeline, one);
+  pipeline.start();
   await eventually('delivered', () => pipeline.series.get('1.2.3.4')?.state === 'delivered');
+  const reopened: string[] = [];
+  pipeline.events.on('series', ({ to }) => reopened.push(to));
   for (const one of slices(2, 4)) await store(pipeline, one);
-  assert.equal(pipeline.series.get('1.2.3.4')?.state, 'receiving');
+  assert.equal(reopened[0], 'receiving');
+  await eventually('delivered', () => pacs.received.length === 5);
   await eventually('delivered', () => pipeline.series.get('1.2.3.4')?.state === 'delivered');
   assert.equal(pacs.received.length, 5);
   assert.equal(new Set(pacs.received).size, 5);
@@ -351,8 +354,8 @@ test('a slice that cannot be corrected is named; the others are delivered; retry
     if (broken && sop === '1.2.3.4.3') throw new Error('the engine is busy');
   });
   const { pipeline, pacs } = await open(t, { models: new Map([['test', model]]) });
-  pipeline.start();
   for (const one of slices(4)) await store(pipeline, one);
+  pipeline.start();
   await eventually('failed', () => pipeline.series.get('1.2.3.4')?.state === 'failed');
   const view = pipeline.series.get('1.2.3.4')!;
   assert.equal(view.reason, '2 of 4 could not be corrected');
@@ -387,9 +390,10 @@ test('a refused instance is never "sent": named, tried again, then failed; retry
     sop === bad
       ? { outcome: 'refused', status: 0xa900, message: 'does not match SOP class', transient: false }
       : accepted;
-  pipeline.start();
   for (const one of slices(3)) await store(pipeline, one);
-  await eventually('failed', () => pipeline.series.get('1.2.3.4')?.state === 'failed');
+  pipeline.start();
+  await eventually('dead letter', () => pipeline.queue.dead().length === 1);
+  assert.equal(pipeline.series.get('1.2.3.4')?.state, 'failed');
   const view = pipeline.series.get('1.2.3.4')!;
   assert.equal(view.reason, '1 delivery refused');
   assert.equal(view.counts.delivered, 2);
@@ -416,9 +420,9 @@ test('a destination that loses one in three and aborts gets everything, once, in
       ? { outcome: 'warning', status: 0xb000, message: 'coerced', transient: false }
       : accepted;
   };
-  pipeline.start();
   const sent = slices(20);
   for (const one of sent) await store(pipeline, one);
+  pipeline.start();
   await eventually('delivered', () => pipeline.series.get('1.2.3.4')?.state === 'delivered');
   assert.equal(pacs.received.length, 20);
   assert.equal(new Set(pacs.received).size, 20);
@@ -504,8 +508,8 @@ test('a stop in the middle goes on after the start, with timers, and without doi
 test('a damaged derived file is made again before it is sent', async (t) => {
   const pacs = new FakeDestination('pacs', () => ({ outcome: 'lost', message: 'away', transient: true }));
   const { pipeline } = await open(t, { destinations: [pacs] });
-  pipeline.start();
   for (const one of slices(2)) await store(pipeline, one);
+  pipeline.start();
   await eventually('corrected', () => pipeline.series.get('1.2.3.4')?.state === 'corrected');
   const [derived] = pipeline.archive.derivedFrom(
     pipeline.series.instances(pipeline.series.get('1.2.3.4')!.id)[0]!.id,

@@ -135,14 +135,14 @@ test('the page, probes and metrics', async () => {
   assert.equal((await get('/..%2fapp.ts')).status, 404);
 });
 
-test('not ready is 503 and says what is missing', async () => {
+test('not ready is 503 and says what is missing', async (t) => {
   const other = await startFakeServer({
     ready: () => ({ ready: false, checks: [{ name: 'archive', ok: false, message: 'read-only' }] }),
   });
+  t.after(() => other.close());
   const response = await fetch(`${other.url}/readyz`);
   assert.equal(response.status, 503);
   assert.match(await response.text(), /read-only/);
-  await other.close();
 });
 
 test('every answer carries the security headers, none says what it runs on', async () => {
@@ -208,18 +208,18 @@ test("requests from other sites' pages change nothing", async () => {
   assert.equal((await raw(path, own, 'POST')).status, 202);
 });
 
-test('a failure inside is logged, and answered without its text', async () => {
+test('a failure inside is logged, and answered without its text', async (t) => {
   const broken = await startFakeServer({
     status: () => {
       throw new Error('secret of the inside');
     },
   });
+  t.after(() => broken.close());
   const response = await fetch(`${broken.url}/api/status`);
   const text = await response.text();
   assert.equal(response.status, 500);
   assert.doesNotMatch(text, /secret|\.js/);
   assert.match(broken.log.join(''), /secret of the inside/);
-  await broken.close();
 });
 
 test('malformed requests are 400 with a sentence', async () => {

@@ -7,7 +7,7 @@ import { startFakeServer } from './fake-server.js';
 /** Reads a stream of server-sent events until it has so many, or time is over. */
 async function read(url: string, count: number, started: () => void) {
   const response = await fetch(`${url}/api/events`, { signal: AbortSignal.timeout(5000) });
-  assert.equal(response.headers.get('content-type'), 'text/event-stream');
+  assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8');
   const events: { event: string; data: unknown }[] = [];
   let text = '';
   for await (const chunk of response.body!) {
@@ -28,8 +28,9 @@ async function read(url: string, count: number, started: () => void) {
   return events;
 }
 
-test('changes come as events; many of one series in a moment come once, with its latest state', async () => {
+test('changes come as events; many of one series in a moment come once, with its latest state', async (t) => {
   const fake = await startFakeServer();
+  t.after(() => fake.close());
   const [first, second] = fake.all;
   const events = await read(fake.url, 3, () => {
     for (let i = 0; i < 50; i++) fake.change(first!.series);
@@ -49,7 +50,6 @@ test('changes come as events; many of one series in a moment come once, with its
       ['series', second!.series, 'corrected'],
     ],
   );
-  await fake.close();
 });
 
 test('closing ends open streams and stops listening, so that the server can stop', async () => {

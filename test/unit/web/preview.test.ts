@@ -7,9 +7,9 @@ const frame = (pixels: number[], inverted = false) => ({ rows: 1, columns: pixel
 
 test('source and derived share the window of the source', () => {
   const source = frame([0, 50, 100]);
-  assert.deepEqual([...renderPreview('source', source)!.samples], [0, 128, 255]);
+  assert.deepEqual([...renderPreview('source', source)!.samples], [0, 127, 255]);
   assert.deepEqual([...renderPreview('derived', source, frame([0, 100, 200]))!.samples], [0, 255, 255]);
-  assert.deepEqual([...renderPreview('source', frame([0, 50, 100], true))!.samples], [255, 127, 0]);
+  assert.deepEqual([...renderPreview('source', frame([0, 50, 100], true))!.samples], [255, 128, 0]);
 });
 
 test('the change is black where there is none, orange where brighter, blue where darker', () => {

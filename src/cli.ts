@@ -1,0 +1,116 @@
+#!/usr/bin/env node
+/** `mcnet`, the command line: each command a few lines over the parts. */
+import { Command, Option } from 'commander';
+import { checkConfig } from './commands/check-config.js';
+import { correct } from './commands/correct.js';
+import { doctor } from './commands/doctor.js';
+import { EXIT, exitCodeOf } from './commands/failure.js';
+import { seriesList, seriesRetry, seriesShow } from './commands/series.js';
+import { serve } from './commands/serve.js';
+import { VERSION } from './version.js';
+
+const exitCodes = `
+Exit codes: 0 all went well · 1 something failed, as the message says · 2 wrong usage or configuration`;
+
+const run =
+  <Args extends unknown[]>(command: (...args: Args) => Promise<number>) =>
+  async (...args: Args) => {
+    process.exitCode = await exitCodeOf(() => command(...args));
+  };
+
+const program = new Command('mcnet')
+  .description('Corrects patient motion in brain MRI: a DICOM node, and the same correction for files.')
+  .version(VERSION)
+  .showHelpAfterError()
+  .addHelpText('after', exitCodes)
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage));
+
+const configOption = () => new Option('-c, --config <file>', 'configuration (YAML)').env('MCNET_CONFIG');
+const jsonOption = () => new Option('--json', 'one JSON object on standard output');
+
+program
+  .command('serve')
+  .description('Receives, corrects and delivers until it is told to stop (SIGTERM, SIGINT).')
+  .addOption(configOption())
+  .addHelpText(
+    'after',
+    `
+Examples:
+  mcnet serve                               loopback only, data in ./var
+  mcnet serve --config /etc/mcnet.yaml
+  MCNET_HTTP__PORT=8081 mcnet serve         a key of the configuration from the environment
+${exitCodes}`,
+  )
+  .action(run(serve));
+
+program
+  .command('correct')
+  .description('Corrects DICOM files into a folder: the same code path as the server.')
+  .argument('<paths...>', 'files and folders')
+  .requiredOption('-o, --out <dir>', 'folder for the derived files: <series UID>/<SOP instance UID>.dcm')
+  .option('-m, --model <name>', 'folder of the model', 'mcnet')
+  .addOption(configOption())
+  .addOption(jsonOption())
+  .addHelpText(
+    'after',
+    `
+Examples:
+  mcnet correct scan/ --out corrected/
+  mcnet correct a.dcm b.dcm --out corrected/ --json | jq .corrected
+${exitCodes}`,
+  )
+  .action(run(correct));
+
+program
+  .command('check-config')
+  .description('Checks a configuration and the models that it names, without starting anything.')
+  .argument('<file>', 'configuration (YAML)')
+  .addHelpText('after', `\nExamples:\n  mcnet check-config /etc/mcnet.yaml\n${exitCodes}`)
+  .action(run(checkConfig));
+
+program
+  .command('doctor')
+  .description(
+    'Engines and devices, the model and a timed inference, the disk, an echo of every destination.',
+  )
+  .addOption(configOption())
+  .addOption(jsonOption())
+  .addHelpText(
+    'after',
+    `\nExamples:\n  mcnet doctor\n  mcnet doctor --config /etc/mcnet.yaml --json\n${exitCodes}`,
+  )
+  .action(run(doctor));
+
+const urlOption = () =>
+  new Option('--url <address>', 'a running server').env('MCNET_URL').default('http://127.0.0.1:8080');
+const series = program.command('series').description('The series of a running server.');
+series
+  .command('ls')
+  .description('Lists series, the latest first.')
+  .option('-s, --state <state...>', 'receiving, complete, corrected, delivered, left-alone or failed')
+  .option('-n, --limit <count>', 'at most so many', '50')
+  .addOption(urlOption())
+  .addOption(jsonOption())
+  .addHelpText(
+    'after',
+    `\nExamples:\n  mcnet series ls\n  mcnet series ls --state failed --json\n${exitCodes}`,
+  )
+  .action(run(seriesList));
+series
+  .command('show')
+  .description('One series: its state and why, its destinations, what failed.')
+  .argument('<uid>', 'Series Instance UID')
+  .addOption(urlOption())
+  .addOption(jsonOption())
+  .addHelpText('after', `\nExamples:\n  mcnet series show 1.2.840.113619.2.1\n${exitCodes}`)
+  .action(run(seriesShow));
+series
+  .command('retry')
+  .description('Tries again now what failed or waits in a series.')
+  .argument('<uid>', 'Series Instance UID')
+  .addOption(urlOption())
+  .addOption(jsonOption())
+  .addHelpText('after', `\nExamples:\n  mcnet series retry 1.2.840.113619.2.1\n${exitCodes}`)
+  .action(run(seriesRetry));
+
+await program.parseAsync();

@@ -1,0 +1,103 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { Instance } from '../archive/index.js';
+import type { Config } from '../config/index.js';
+import { type Corrector, createCorrector } from '../correction/index.js';
+import type { Derivation } from '../dicom/index.js';
+import type { EngineDescription } from '../inference/index.js';
+import type { Model } from '../pipeline/index.js';
+import type { Metrics } from '../telemetry/index.js';
+import { VERSION } from '../version.js';
+
+/** The models that the rules name, each ready to correct. */
+export interface Models {
+  byName: ReadonlyMap<string, Model<Derivation> & { corrector: Corrector }>;
+  close(): Promise<void>;
+}
+
+export interface ModelsOptions {
+  config: Pick<Config, 'models' | 'engine' | 'batch' | 'concurrency' | 'seriesNumber' | 'rules'>;
+  deviceUid: string;
+  metrics?: Pick<Metrics, 'inferred'>;
+  onEngineChange?(now: EngineDescription, reason: string): void;
+}
+
+/** Digest of what in the configuration decides the content of a derived instance, besides the model. */
+function configurationDigest(config: Pick<Config, 'seriesNumber'>): string {
+  return createHash('sha256')
+    .update(JSON.stringify({ seriesNumberOffset: config.seriesNumber.offset }))
+    .digest('hex');
+}
+
+/** How the instances that a model derives are described; `at` is when the correction is said to have happened. */
+export function derivationOf(
+  model: { name: string; version: string; sha256: string },
+  config: Pick<Config, 'seriesNumber'>,
+  deviceUid: string,
+  at: Date,
+): Derivation {
+  return {
+    model: { name: model.name, version: model.version, sha256: model.sha256 },
+    configurationDigest: configurationDigest(config),
+    softwareVersion: VERSION,
+    manufacturer: 'MC-Net server',
+    deviceUid,
+    at,
+    seriesNumberOffset: config.seriesNumber.offset,
+  };
+}
+
+/** Opens a corrector in a model's folder, as the configuration asks. */
+export function openCorrector(
+  name: string,
+  options: Pick<ModelsOptions, 'metrics' | 'onEngineChange'> & {
+    config: Pick<Config, 'models' | 'engine' | 'batch' | 'concurrency'>;
+  },
+): Promise<Corrector> {
+  const { config, metrics, onEngineChange } = options;
+  const { workers, inferenceThreads } = config.concurrency;
+  return createCorrector({
+    model: join(config.models, name),
+    engine: config.engine,
+    engineOptions: {
+      ...(inferenceThreads === 'auto' ? {} : { threads: inferenceThreads }),
+      ...(onEngineChange && { onChange: onEngineChange }),
+    },
+    ...(workers === 'auto' ? {} : { workers }),
+    batch: {
+      max: config.batch.max,
+      waitMs: config.batch.waitMs,
+      ...(metrics && {
+        onRun: ({ ms, slices }: { ms: number; slices: number }) => metrics.inferred(ms, slices),
+      }),
+    },
+  });
+}
+
+/**
+ * Loads every model that a rule names.
+ * @throws ModelError or EngineError, with a sentence that names the model's folder or the engine
+ */
+export async function openModels(options: ModelsOptions): Promise<Models> {
+  const { config, deviceUid } = options;
+  const byName = new Map<string, Model<Derivation> & { corrector: Corrector }>();
+  const close = async () => {
+    for (const { corrector } of byName.values()) await corrector.close();
+  };
+  try {
+    const names = config.rules.flatMap(({ model }) => (model === undefined ? [] : [model]));
+    for (const name of new Set(names)) {
+      const corrector = await openCorrector(name, options);
+      const { model } = corrector.describe();
+      byName.set(name, {
+        corrector,
+        // The moment of receipt, so that the same source gives the same bytes however often it is corrected.
+        derivation: (source: Instance) => derivationOf(model, config, deviceUid, new Date(source.receivedAt)),
+      });
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { byName, close };
+}

@@ -1,0 +1,186 @@
+import { open } from 'node:fs/promises';
+import type { Archive, Instance } from '../archive/index.js';
+import { type DataSet, DicomError, number, numbers, openFrames, parsePart10 } from '../dicom/index.js';
+import type { Pipeline } from '../pipeline/index.js';
+import type { WebParts } from './app.js';
+import { type PreviewFrame, renderPreview } from './preview.js';
+import type { SliceView } from './views.js';
+
+/** Enough of most files for everything before the pixel data. */
+const BEGINNING_BYTES = 64 * 1024;
+/** Larger files have no preview: reading one whole for one frame would cost more than the picture is worth. */
+const PREVIEW_BYTES = 256 * 1024 * 1024;
+const HEADERS_AT_A_TIME = 8;
+const PLACES_KEPT = 100_000;
+
+/** Where an instance stands in its series. */
+interface Place {
+  position?: number;
+  instanceNumber?: number;
+  frames: number;
+}
+
+async function beginningOf(instance: Instance, bytes: number): Promise<Buffer> {
+  const file = await open(instance.path);
+  try {
+    const buffer = Buffer.alloc(Math.min(bytes, instance.bytes));
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
+
+async function headerOf(instance: Instance): Promise<DataSet> {
+  try {
+    return parsePart10(await beginningOf(instance, BEGINNING_BYTES), { untilPixelData: true }).dataSet;
+  } catch (error) {
+    if (!(error instanceof DicomError) || error.code !== 'truncated' || instance.bytes <= BEGINNING_BYTES)
+      throw error;
+    return parsePart10(await beginningOf(instance, instance.bytes), { untilPixelData: true }).dataSet;
+  }
+}
+
+/** Millimetres along the slices' normal: Image Position on the cross product of the row and column directions. */
+function positionOf(dataSet: DataSet): number | undefined {
+  const [x, y, z] = numbers(dataSet, 'ImagePositionPatient');
+  const [a, b, c, d, e, f] = numbers(dataSet, 'ImageOrientationPatient');
+  if (x === undefined || y === undefined || z === undefined || a === undefined || b === undefined)
+    return undefined;
+  if (c === undefined || d === undefined || e === undefined || f === undefined) return undefined;
+  return x * (b * f - c * e) + y * (c * d - a * f) + z * (a * e - b * d);
+}
+
+function createPlaces(): (instance: Instance) => Promise<Place> {
+  const known = new Map<number, Place>();
+  return async (instance) => {
+    const remembered = known.get(instance.id);
+    if (remembered) return remembered;
+    const place: Place = { frames: 1 };
+    try {
+      const dataSet = await headerOf(instance);
+      const position = positionOf(dataSet);
+      const instanceNumber = number(dataSet, 'InstanceNumber');
+      if (position !== undefined) place.position = position;
+      if (instanceNumber !== undefined) place.instanceNumber = instanceNumber;
+      place.frames = Math.max(1, number(dataSet, 'NumberOfFrames') ?? 1);
+    } catch (error) {
+      // A damaged file still stands in the list; its preview says that there is none.
+      if (!(error instanceof DicomError) && (error as NodeJS.ErrnoException).code === undefined) throw error;
+    }
+    if (known.size >= PLACES_KEPT) known.clear();
+    known.set(instance.id, place);
+    return place;
+  };
+}
+
+/** By position where every slice has one, else by Instance Number, else as they came. */
+function compare(a: Place, b: Place, byPosition: boolean): number {
+  const number = (a.instanceNumber ?? 0) - (b.instanceNumber ?? 0);
+  return byPosition ? a.position! - b.position! || number : number;
+}
+
+function derivedOf(archive: Pick<Archive, 'derivedFrom'>, id: number): Instance | undefined {
+  return archive.derivedFrom(id).findLast((instance) => instance.current);
+}
+
+async function frameOf(
+  archive: Pick<Archive, 'readFile'>,
+  instance: Instance,
+  frame: number,
+): Promise<PreviewFrame> {
+  const reader = await openFrames(parsePart10(await archive.readFile(instance)));
+  if (frame > reader.count) throw new DicomError('undecodable', `there is no frame ${frame}`);
+  return {
+    rows: reader.rows,
+    columns: reader.columns,
+    pixels: reader.frame(frame - 1),
+    inverted: reader.photometricInterpretation === 'MONOCHROME1',
+  };
+}
+
+/** What the page shows of the pipeline: the parts of {@link WebParts} that come from it. */
+export function viewsOfPipeline(
+  pipeline: Pick<Pipeline, 'archive' | 'series' | 'events' | 'retry'>,
+): Pick<WebParts, 'series' | 'slices' | 'retry' | 'preview' | 'onSeriesChange'> {
+  const { archive, events } = pipeline;
+  const placeOf = createPlaces();
+
+  return {
+    series: {
+      list: (filter) => pipeline.series.list(filter),
+      get: (series) => pipeline.series.get(series),
+    },
+
+    async slices(series) {
+      const view = pipeline.series.get(series);
+      if (!view) return undefined;
+      const instances = pipeline.series.instances(view.id);
+      const placed: { instance: Instance; place: Place }[] = [];
+      for (let i = 0; i < instances.length; i += HEADERS_AT_A_TIME) {
+        const some = instances.slice(i, i + HEADERS_AT_A_TIME);
+        placed.push(
+          ...(await Promise.all(
+            some.map(async (instance) => ({ instance, place: await placeOf(instance) })),
+          )),
+        );
+      }
+      const byPosition = placed.every(({ place }) => place.position !== undefined);
+      placed.sort((a, b) => compare(a.place, b.place, byPosition));
+      return placed.map(({ instance, place }): SliceView => {
+        const derived = derivedOf(archive, instance.id);
+        return {
+          id: instance.id,
+          sop: instance.sop,
+          ...(place.position === undefined ? {} : { position: place.position }),
+          frames: place.frames,
+          state: instance.state,
+          ...(instance.reason === '' ? {} : { reason: instance.reason }),
+          derived: derived !== undefined,
+          ...(derived?.quality ? { quality: derived.quality } : {}),
+        };
+      });
+    },
+
+    async retry(series) {
+      const replayed = await pipeline.retry(series);
+      return replayed && { ...replayed };
+    },
+
+    async preview(id, of, frame) {
+      const instance = archive.get(id);
+      const derived = instance && of !== 'source' ? derivedOf(archive, id) : undefined;
+      if (!instance || (of !== 'source' && !derived) || instance.bytes > PREVIEW_BYTES) return undefined;
+      try {
+        const source = await frameOf(archive, instance, frame);
+        return renderPreview(of, source, derived && (await frameOf(archive, derived, frame)));
+      } catch (error) {
+        if (error instanceof DicomError) return undefined;
+        throw error;
+      }
+    },
+
+    onSeriesChange(listener) {
+      const received = ({ instance }: { instance: Instance }) => listener(instance.series);
+      const rejected = ({ series }: { series?: string }) => {
+        if (series !== undefined) listener(series);
+      };
+      const corrected = ({ source }: { source: Instance }) => listener(source.series);
+      const changed = ({ series }: { series: string }) => listener(series);
+      // What is delivered is derived; what is shown is the series that it comes from.
+      const delivered = ({ study, series, sop }: { study: string; series: string; sop: string }) => {
+        const id = archive.versions(study, series, sop).at(-1)?.derivedFrom;
+        const source = id === undefined ? undefined : archive.get(id);
+        if (source) listener(source.series);
+      };
+      events.on('received', received).on('rejected', rejected).on('corrected', corrected);
+      events.on('correctionFailed', corrected).on('series', changed).on('turnaround', changed);
+      events.on('delivery', delivered);
+      return () => {
+        events.off('received', received).off('rejected', rejected).off('corrected', corrected);
+        events.off('correctionFailed', corrected).off('series', changed).off('turnaround', changed);
+        events.off('delivery', delivered);
+      };
+    },
+  };
+}
