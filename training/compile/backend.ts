@@ -26,7 +26,9 @@ export type Origin =
   /** `image` (NCHW) enlarged twofold by nearest neighbour. */
   | { kind: 'upsampled'; image: string }
   /** The gradient of a 3×3 convolution with respect to an input of even rows and columns. */
-  | { kind: 'inputGradient'; dy: string; filter: string; shape: UpsampledConvolution };
+  | { kind: 'inputGradient'; dy: string; filter: string; shape: UpsampledConvolution }
+  /** `image` (NCHW) times one factor for each channel, of any shape with so many elements. */
+  | { kind: 'scaled'; image: string; factors: string };
 
 /**
  * A TensorFlow.js backend that computes nothing: its kernels record the nodes of an ONNX graph. Outside
@@ -52,6 +54,11 @@ export class TracingBackend extends tf.KernelBackend {
       throw new Error('this TensorFlow.js operation needs a graph: call it while a step is being traced');
     }
     return this.recording;
+  }
+
+  /** Whether the graph is one for inference, with constant weights. */
+  get isFrozen(): boolean {
+    return this.frozen;
   }
 
   /** Begins a graph; `freeze` lets known values (a trained network's weights) become its constants. */

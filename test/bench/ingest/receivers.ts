@@ -39,6 +39,10 @@ export async function startReceiver(name: ReceiverName, folder: string, ending: 
       data: join(folder, 'mcnet'),
       nodeOptions,
     });
+    ending.after(async () => {
+      server.child.kill('SIGTERM');
+      await server.exited;
+    });
     return {
       aeTitle: 'MCNET',
       dicomPort: server.dicomPort,

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { TracingBackend } from '../backend.js';
 import { int, ints } from '../onnx.js';
 import type { GraphRecorder } from '../recorder.js';
+import { canBlock, recordBlockedConvolution } from './blocked.js';
 import { filterGradient } from './filter-gradient.js';
 import { traceKernel } from './register.js';
 import {
@@ -70,14 +71,29 @@ function recordConvolution(
     );
     return backend.symbol(name, info.outShape, 'channelsFirst');
   }
-  const operands = [image, filterForwards(backend, filter)];
-  if (bias !== undefined) operands.push(backend.materialise(bias));
-  const name = backend.graph.node('Conv', operands, {
+  const attributesOfConv = {
     kernel_shape: ints(info.filterHeight, info.filterWidth),
     strides: ints(info.strideHeight, info.strideWidth),
     dilations: ints(info.dilationHeight, info.dilationWidth),
     pads: ints(info.padInfo.top, info.padInfo.left, info.padInfo.bottom, info.padInfo.right),
-  });
+  };
+  const blocked = {
+    inputs: info.inChannels,
+    outputs: info.outChannels,
+    filterRows: info.filterHeight,
+    filterColumns: info.filterWidth,
+    rows: info.outHeight,
+    columns: info.outWidth,
+    attributes: attributesOfConv,
+  };
+  if (bias === undefined && !backend.isFrozen && canBlock(blocked)) {
+    const stored = backend.materialise(filter, 'filter');
+    const name = recordBlockedConvolution(backend.graph, image, stored, 'forwards', blocked);
+    return backend.symbol(name, info.outShape, 'channelsFirst');
+  }
+  const operands = [image, filterForwards(backend, filter)];
+  if (bias !== undefined) operands.push(backend.materialise(bias));
+  const name = backend.graph.node('Conv', operands, attributesOfConv);
   return backend.symbol(name, info.outShape, 'channelsFirst');
 }
 
@@ -115,15 +131,15 @@ function smallShape(info: Conv2DInfo): UpsampledConvolution {
 
 /** OIHW. Constants are rearranged while tracing. */
 function filterForwards(backend: TracingBackend, filter: tf.TensorInfo): string {
-  const { value, shape } = backend.lookUp(filter);
+  if (backend.lookUp(filter).value.kind !== 'symbol') return backend.materialise(filter, 'oihw');
+  return outputsInputsFirst(backend.graph, backend.materialise(filter, 'filter'), filter.shape);
+}
+
+/** OHWI to OIHW. */
+function outputsInputsFirst(graph: GraphRecorder, stored: string, shape: readonly number[]): string {
   const [height, width, inputs, outputs] = shape as [number, number, number, number];
-  if (inputs === 1 && value.kind === 'symbol') {
-    const stored = backend.materialise(filter, 'filter');
-    return backend.graph.node('Reshape', [stored, backend.graph.integers([outputs, 1, height, width])]);
-  }
-  if (value.kind !== 'symbol') return backend.materialise(filter, 'oihw');
-  const stored = backend.materialise(filter, 'filter');
-  const { graph } = backend;
+  const target = graph.integers([outputs, inputs, height, width]);
+  if (inputs === 1) return graph.node('Reshape', [stored, target]);
   const taps = height * width;
   // The same as a Transpose, but on all cores.
   const exchanged = graph.node(
@@ -132,7 +148,7 @@ function filterForwards(backend: TracingBackend, filter: tf.TensorInfo): string 
     { transA: int(1), transB: int(0) },
     'com.microsoft',
   );
-  return graph.node('Reshape', [exchanged, graph.integers([outputs, inputs, height, width])]);
+  return graph.node('Reshape', [exchanged, target]);
 }
 
 /**
@@ -148,22 +164,10 @@ function recordInputGradient(
 ): tf.TensorInfo {
   const { graph } = backend;
   const { filterHeight, filterWidth, inChannels, outChannels, strideHeight, strideWidth, padInfo } = info;
-  const stored = backend.materialise(filter, 'filter');
-  const gradient = backend.materialise(dy, 'channelsFirst');
+  const { image: gradient, factors } = withoutFactors(backend, dy, info);
+  const stored = scaleFilter(graph, backend.materialise(filter, 'filter'), factors, outChannels);
   if (strideHeight === 1 && strideWidth === 1) {
-    const taps = filterHeight * filterWidth;
-    const flat = graph.node('Reshape', [stored, graph.integers([outChannels, taps, inChannels])]);
-    const turned =
-      taps === 1
-        ? flat
-        : graph.node('Gather', [flat, graph.integers(range(taps).reverse())], { axis: int(1) });
-    const matrix = graph.node('Reshape', [turned, graph.integers([outChannels * taps, inChannels])]);
-    const exchanged = graph.node('Transpose', [matrix], { perm: ints(1, 0) });
-    const weights = graph.node('Reshape', [
-      exchanged,
-      graph.integers([inChannels, outChannels, filterHeight, filterWidth]),
-    ]);
-    const name = graph.node('Conv', [gradient, weights], {
+    const attributes = {
       kernel_shape: ints(filterHeight, filterWidth),
       strides: ints(1, 1),
       dilations: ints(1, 1),
@@ -173,7 +177,35 @@ function recordInputGradient(
         filterHeight - 1 - padInfo.bottom,
         filterWidth - 1 - padInfo.right,
       ),
-    });
+    };
+    const blocked = {
+      inputs: outChannels,
+      outputs: inChannels,
+      filterRows: filterHeight,
+      filterColumns: filterWidth,
+      rows: info.inHeight,
+      columns: info.inWidth,
+      attributes,
+    };
+    const plain = (): string => {
+      const taps = filterHeight * filterWidth;
+      const flat = graph.node('Reshape', [stored, graph.integers([outChannels, taps, inChannels])]);
+      const turned =
+        taps === 1
+          ? flat
+          : graph.node('Gather', [flat, graph.integers(range(taps).reverse())], { axis: int(1) });
+      const matrix = graph.node('Reshape', [turned, graph.integers([outChannels * taps, inChannels])]);
+      const exchanged = graph.node('Transpose', [matrix], { perm: ints(1, 0) });
+      const weights = graph.node('Reshape', [
+        exchanged,
+        graph.integers([inChannels, outChannels, filterHeight, filterWidth]),
+      ]);
+      return graph.node('Conv', [gradient, weights], attributes);
+    };
+    const name =
+      !backend.isFrozen && canBlock(blocked)
+        ? recordBlockedConvolution(graph, gradient, stored, 'backwards', blocked)
+        : plain();
     if (isPlain3x3(info) && info.inHeight % 2 === 0 && info.inWidth % 2 === 0) {
       backend.setOrigin(name, {
         kind: 'inputGradient',
@@ -192,7 +224,7 @@ function recordInputGradient(
       info.inHeight - reached(info.outHeight, strideHeight, filterHeight) + padInfo.top + padInfo.bottom;
     const beyondColumns =
       info.inWidth - reached(info.outWidth, strideWidth, filterWidth) + padInfo.left + padInfo.right;
-    const name = graph.node('ConvTranspose', [gradient, filterForwards(backend, filter)], {
+    const name = graph.node('ConvTranspose', [gradient, outputsInputsFirst(graph, stored, filter.shape)], {
       kernel_shape: ints(filterHeight, filterWidth),
       strides: ints(strideHeight, strideWidth),
       pads: ints(padInfo.top, padInfo.left, padInfo.bottom, padInfo.right),
@@ -231,12 +263,15 @@ function recordFilterGradient(
   const { filterHeight, filterWidth, inChannels, outChannels, strideHeight, strideWidth, padInfo } = info;
   const filterShape = [filterHeight, filterWidth, inChannels, outChannels];
   const image = backend.materialise(x, 'channelsFirst');
-  const gradient = backend.materialise(dy, 'channelsFirst');
+  const { image: gradient, factors } = withoutFactors(backend, dy, info);
+  const shaped = (name: string): tf.TensorInfo => {
+    const shape = [outChannels, filterHeight, filterWidth, inChannels];
+    const filter = graph.node('Reshape', [name, graph.integers(shape)]);
+    return backend.symbol(scaleFilter(graph, filter, factors, outChannels), filterShape, 'filter');
+  };
   const small = upsampledFrom(backend, image, info);
   if (small !== undefined) {
-    const name = recordUpsampledFilterGradient(graph, small.image, gradient, small.shape);
-    const shape = [outChannels, filterHeight, filterWidth, inChannels];
-    return backend.symbol(graph.node('Reshape', [name, graph.integers(shape)]), filterShape, 'filter');
+    return shaped(recordUpsampledFilterGradient(graph, small.image, gradient, small.shape));
   }
   const shared = {
     batch: info.batchSize,
@@ -255,8 +290,7 @@ function recordFilterGradient(
       top: padInfo.top,
       left: padInfo.left,
     });
-    const shape = [outChannels, filterHeight, filterWidth, inChannels];
-    return backend.symbol(graph.node('Reshape', [name, graph.integers(shape)]), filterShape, 'filter');
+    return shaped(name);
   }
   const stride = strideHeight;
   if (strideWidth !== stride || filterHeight % stride !== 0 || filterWidth % stride !== 0) {
@@ -286,8 +320,36 @@ function recordFilterGradient(
   const interleaved = graph.node('Transpose', [graph.node('Reshape', [name, graph.integers(split)])], {
     perm: ints(0, 1, 3, 2, 4, 5),
   });
-  const shape = [outChannels, filterHeight, filterWidth, inChannels];
-  return backend.symbol(graph.node('Reshape', [interleaved, graph.integers(shape)]), filterShape, 'filter');
+  return shaped(interleaved);
+}
+
+/**
+ * The incoming gradient without a factor for each channel, such as a normalisation leaves behind: the factors are
+ * applied to the filter or to its gradient instead, where those are smaller.
+ */
+function withoutFactors(
+  backend: TracingBackend,
+  dy: tf.TensorInfo,
+  info: Conv2DInfo,
+): { image: string; factors?: string } {
+  const image = backend.materialise(dy, 'channelsFirst');
+  const origin = backend.originOf(image);
+  const filterSize = info.filterHeight * info.filterWidth * info.inChannels;
+  const imageSize = info.batchSize * info.outHeight * info.outWidth;
+  if (origin?.kind !== 'scaled' || 2 * filterSize > imageSize) return { image };
+  return { image: origin.image, factors: origin.factors };
+}
+
+/** An OHWI filter times a factor for each of its outputs. */
+function scaleFilter(
+  graph: GraphRecorder,
+  filter: string,
+  factors: string | undefined,
+  outputs: number,
+): string {
+  if (factors === undefined) return filter;
+  const column = graph.node('Reshape', [factors, graph.integers([outputs, 1, 1, 1])]);
+  return graph.node('Mul', [filter, column]);
 }
 
 function convolutionInfo(

@@ -38,6 +38,9 @@ export function filterGradient(
   shape: StrideOneShape,
 ): string {
   const { batch, inputs, outputs, rows, columns, outRows, outColumns, filterRows, filterColumns } = shape;
+  if (inputs * 4 <= outputs && shape.lines === undefined) {
+    return filterGradientOfFewInputs(graph, image, dy, shape);
+  }
   const merge = batch > 1 && outRows * outColumns * 2 < inputs * filterColumns;
   const swap = { perm: ints(1, 0, 2, 3) };
   const x = merge ? graph.node('Transpose', [image], swap) : image;
@@ -72,6 +75,43 @@ export function filterGradient(
     return graph.node('Reshape', [sum, graph.integers([outputs * filterRows, 1, inputs])]);
   });
   return products.length === 1 ? products[0]! : graph.node('Concat', products, { axis: int(1) });
+}
+
+/** Where the image has few channels: all its shifts stacked, against dy as it is, in one matrix product. */
+function filterGradientOfFewInputs(
+  graph: GraphRecorder,
+  image: string,
+  dy: string,
+  shape: StrideOneShape,
+): string {
+  const { batch, inputs, outputs, rows, columns, outRows, outColumns, filterRows, filterColumns } = shape;
+  const index = range(filterRows).flatMap((tap) =>
+    range(outRows).map((row) => {
+      const source = row + tap - shape.top;
+      return source >= 0 && source < rows ? source : rows;
+    }),
+  );
+  const depth = outRows * outColumns;
+  const shifts = range(filterColumns).map((tap) => {
+    const before = shape.left - tap;
+    const shifted = graph.node('Pad', [
+      image,
+      graph.integers([0, 0, 0, before, 0, 0, 1, outColumns - columns - before]),
+    ]);
+    const stacked = graph.node('Gather', [shifted, graph.integers(index)], { axis: int(2) });
+    return graph.node('Reshape', [stacked, graph.integers([batch, inputs * filterRows, depth])]);
+  });
+  const right = shifts.length === 1 ? shifts[0]! : graph.node('Concat', shifts, { axis: int(1) });
+  const matrix = graph.node(
+    'FusedMatMul',
+    [graph.node('Reshape', [dy, graph.integers([batch, outputs, depth])]), right],
+    { transA: int(0), transB: int(1) },
+    'com.microsoft',
+  );
+  const sum = graph.node('ReduceSum', [matrix, graph.integers([0])], { keepdims: int(0) });
+  const taps = graph.node('Reshape', [sum, graph.integers([outputs, filterColumns, inputs, filterRows])]);
+  const ordered = graph.node('Transpose', [taps], { perm: ints(0, 3, 1, 2) });
+  return graph.node('Reshape', [ordered, graph.integers([outputs * filterRows, filterColumns, inputs])]);
 }
 
 function stackRows(
