@@ -1,4 +1,5 @@
 import { mkdirSync, readFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { type CatalogueEntry, listVolumes } from '../data/index.js';
 import { matchFactor } from '../evaluate/index.js';
@@ -91,27 +92,23 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
   const severity = severityStage(request, inputs, stages);
   const unmatched = severity.known() ?? { rotation: 20, 'rotation+translation': 20 };
   const before = remaining(planRuns(plan, trainingSets(plan, inputs, unmatched), runs), stages);
-  const measured = await measureLeft(request, inputs, before.runs);
-  checkRoom([
-    { option: '--cache', folder: cache, bytes: bytesOf(plan, inputs, unmade(before.sets, cache)) },
-    {
-      option: '--runs',
-      folder: runs,
-      // a checkpoint and the next one that replaces it
-      bytes: before.runs.reduce(
-        (sum, run) => sum + 2 * measured.steps.get(run.plan.name)!.checkpointBytes,
-        0,
-      ),
-    },
-  ]);
-  tellEstimate(
-    request,
-    inputs,
-    measured,
-    before.runs,
-    unmade(before.sets, cache),
-    severity.known() !== undefined,
-  );
+  if (before.runs.length > 0) {
+    const sets = unmade(before.sets, cache);
+    const measured = await measureLeft(request, inputs, before.runs);
+    checkRoom([
+      { option: '--cache', folder: cache, bytes: bytesOf(plan, inputs, sets) },
+      {
+        option: '--runs',
+        folder: runs,
+        // a checkpoint and the next one that replaces it
+        bytes: before.runs.reduce(
+          (sum, run) => sum + 2 * measured.steps.get(run.plan.name)!.checkpointBytes,
+          0,
+        ),
+      },
+    ]);
+    tellEstimate(request, inputs, measured, before.runs, sets, severity.known() !== undefined);
+  } else progress.say('all networks are trained');
 
   if (severity.known() === undefined) {
     progress.say('severity: the factor that brings the corrupted slices to the paper’s SSIM');
@@ -325,7 +322,12 @@ function tellEstimate(
   const devices = new Set([...measured.steps.values()].map((step) => step.device));
   progress.say(`machine: ${measured.machine}`);
   for (const device of devices) progress.say(`device: ${device}`);
-  progress.say('estimate, from a few slices and steps timed just now:');
+  const busy = loadavg()[0]!;
+  progress.say(
+    busy > 1
+      ? `estimate, from a few slices and steps timed just now, while other programs keep the machine busy (load ${busy.toFixed(1)}):`
+      : 'estimate, from a few slices and steps timed just now:',
+  );
   for (const line of estimateLines(lines)) progress.say(line);
 }
 
