@@ -84,11 +84,7 @@ function read(source: { path: string } | { bytes: Uint8Array }): Buffer {
     return readFileSync(source.path);
   } catch (error) {
     const { code = 'unknown error' } = error as NodeJS.ErrnoException;
-    throw new CorrectionError(
-      'io',
-      code === 'ENOENT' || code === 'EISDIR',
-      `${source.path} cannot be read: ${code}`,
-    );
+    throw new CorrectionError('io', code === 'ENOENT' || code === 'EISDIR', `cannot be read: ${code}`);
   }
 }
 
