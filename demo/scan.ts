@@ -8,7 +8,7 @@ const MATRIX = 192;
 const SPACING = 1.25;
 const THICKNESS = 3;
 /** Severity, as the traces of the paper are multiplied. */
-const FACTOR = 14;
+const FACTOR = 7;
 const SEED = 7;
 
 /** A scan of the synthetic head, without motion and with it. Stored values share one scale. */

@@ -290,6 +290,10 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       const path = files.relativePath(instance.study, instance.series, instance.sop, instance.version);
       const size = part.bytes;
       const { settle } = await files.place(part, path);
+      // Side by side with the index: nobody hears of it before all of it is on disk, and a start after a power cut
+      // in between compares the files of the newest rows with their digests.
+      const settled = settle();
+      settled.catch(() => {});
       let stored: Instance;
       try {
         stored = await db.group(() => {
@@ -300,15 +304,13 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
           return inserted;
         });
       } catch (error) {
-        await settle().catch(() => {});
+        await settled.catch(() => {});
         await files.remove(path);
         throw error;
       }
       bytes += size;
       try {
-        // Side by side: nobody hears of it before all of it is on disk, and a start after a power cut in
-        // between compares the files of the newest rows with their digests.
-        await Promise.all([settle(), db.sync()]);
+        await Promise.all([settled, db.sync()]);
       } catch (error) {
         db.transaction(() => markDamage(stored, 'the disk failed while it was written'));
         throw error;
@@ -378,6 +380,7 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
         setSetting('clean', 'yes');
       });
       await db.sync();
+      files.close();
       await db.close();
       await files.close();
     },

@@ -2,8 +2,8 @@
 import { createRequire } from 'node:module';
 import { type CodestreamFacts, codestreamFacts } from './codestream.js';
 import { DicomError } from './error.js';
-import { decodeJpegLs } from './jpegLs.js';
-import type { Compression } from './transferSyntax.js';
+import { decodeJpegLs } from './jpeg-ls.js';
+import type { Compression } from './transfer-syntax.js';
 
 type Codecs = typeof import('dcmjs-codecs');
 

@@ -1,5 +1,5 @@
 /** What the header of a compressed frame says, read before a decoder sees it: a decoder allocates what the header announces. */
-import type { Compression } from './transferSyntax.js';
+import type { Compression } from './transfer-syntax.js';
 
 export interface CodestreamFacts {
   width: number;

@@ -1,6 +1,6 @@
 /** What may be corrected, by the header alone: magnitude images of MR, monochrome, not derived, one slice an image. */
 
-import type { DataSet } from './dataSet.js';
+import type { DataSet } from './data-set.js';
 import { CODING_SCHEME, EQUIPMENT_MODEL_NAME, PROCESSING_EQUIPMENT } from './derivation.js';
 import { DicomError } from './error.js';
 import { pixelLayout } from './pixels.js';

@@ -1,7 +1,7 @@
 /** Builds the derived instance: the source's identity and geometry, corrected pixels, and how they came about. */
-import { appendAscii } from './characterSet.js';
+import { appendAscii } from './character-set.js';
 import { codestreamFacts } from './codestream.js';
-import type { DataSet } from './dataSet.js';
+import type { DataSet } from './data-set.js';
 import {
   ascii,
   codingSchemeItem,
@@ -18,11 +18,11 @@ import {
 import { tagOf } from './dictionary.js';
 import { frameBytes } from './encapsulated.js';
 import { DicomError } from './error.js';
-import { derivedFunctionalGroups } from './functionalGroups.js';
-import { derivedType } from './imageType.js';
+import { derivedFunctionalGroups } from './functional-groups.js';
+import { derivedType } from './image-type.js';
 import { type Part10, writeMetaHeader } from './part10.js';
 import { type PixelLayout, pixelLayout, type StoredPixels } from './pixels.js';
-import { compressionOf, TransferSyntax } from './transferSyntax.js';
+import { compressionOf, TransferSyntax } from './transfer-syntax.js';
 import { characterSetOf, elementOf, itemsOf, number, string } from './values.js';
 import { copiedTags } from './whitelist.js';
 import { DataSetWriter, itemToOutgoing, type OutgoingElement, toOutgoing } from './writer.js';

@@ -1,12 +1,12 @@
 /** Stored pixel values of monochrome images: PS3.5 section 8 and annex A, PS3.3 C.7.6.3. */
 import { decodeFrame, prepareCodecs } from './codecs.js';
 import { codestreamFacts } from './codestream.js';
-import { type DataSet, PIXEL_DATA } from './dataSet.js';
+import { type DataSet, PIXEL_DATA } from './data-set.js';
 import { encapsulatedError, frameBytes } from './encapsulated.js';
 import { DicomError } from './error.js';
 import type { Part10 } from './part10.js';
 import { decodeRle } from './rle.js';
-import { type Compression, compressionOf, isNative } from './transferSyntax.js';
+import { type Compression, compressionOf, isNative } from './transfer-syntax.js';
 import { itemsOf, number, string } from './values.js';
 
 export type StoredPixels = Uint8Array | Int8Array | Uint16Array | Int16Array;

@@ -1,6 +1,6 @@
 /** Values of elements, decoded on request. A tag may be given as 0xGGGGEEEE or as its keyword. */
-import { decodeText } from './characterSet.js';
-import { type DataSet, type Element, SPECIFIC_CHARACTER_SET } from './dataSet.js';
+import { decodeText } from './character-set.js';
+import { type DataSet, type Element, SPECIFIC_CHARACTER_SET } from './data-set.js';
 import { dictionaryVr, tagOf, US_OR_SS } from './dictionary.js';
 import { byteOrderUnit, isSingleText, usesCharacterSet } from './vr.js';
 
@@ -20,7 +20,7 @@ export function characterSetOf(ds: DataSet): readonly string[] {
 }
 
 /** The VR that the value has: what the stream says, and for an unknown one what the dictionary knows. */
-function vrOfValue(element: Element): string {
+export function vrOfValue(element: Element): string {
   if (element.vr !== 'UN') return element.vr;
   const vr = dictionaryVr(element.tag);
   return vr === US_OR_SS ? 'US' : vr;

@@ -282,13 +282,12 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
       });
       wake(kind);
     },
-    replay(kind, key) {
-      const now = clock.now();
+    replay(kind, key, delayMs = 0) {
       const { changes } = db.run(
         `UPDATE jobs SET state = 'queued', run_at = ?, error = CASE state WHEN 'dead' THEN NULL ELSE error END,
            attempts = 0, crashes = 0
          WHERE kind = ? AND (? IS NULL OR key = ?) AND state IN ('queued', 'dead')`,
-        now,
+        clock.now() + delayMs,
         kind,
         key ?? null,
         key ?? null,

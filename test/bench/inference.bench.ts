@@ -13,7 +13,7 @@ import { createCorrector } from '../../src/correction/index.js';
 import { type Engine, type LoadedModel, loadModel, openEngine } from '../../src/inference/index.js';
 import { derivation } from '../unit/correction/derivation.js';
 import { headSlice, syntheticPart10 } from '../unit/correction/syntheticPart10.js';
-import { engineThroughput, median } from './engineThroughput.js';
+import { engineThroughput, median } from './engine-throughput.js';
 import { type Bench, table } from './result.js';
 
 const SIDES = [128, 256] as const;

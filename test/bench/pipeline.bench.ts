@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { loadModel, openEngine } from '../../src/inference/index.js';
-import { engineThroughput, median } from './engineThroughput.js';
+import { engineThroughput, median } from './engine-throughput.js';
 import {
   type LogLine,
   memoryOf,

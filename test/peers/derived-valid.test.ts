@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { type Derivation, decodeFrames, deriveInstance, parsePart10 } from '../../src/dicom/index.js';
-import { readShared, sharedDataMissing, sharedFiles } from '../unit/dicom/sharedData.js';
+import { readShared, sharedDataMissing, sharedFiles } from '../unit/dicom/shared-data.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mcnet-derived-'));
 after(() => rmSync(folder, { recursive: true, force: true }));

@@ -71,7 +71,7 @@ export function writeWhole(file: string, parts: readonly Uint8Array[]): void {
     }
     renameSync(partial, file);
   } catch (error) {
-    rmSync(partial, { force: true });
+    rmSync(partial, { force: true, recursive: true });
     throw new TrainingError(
       `${file} cannot be written: ${messageOf(error)}; make room or choose another folder`,
     );

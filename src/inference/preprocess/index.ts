@@ -5,6 +5,6 @@ export {
   paddedLayout,
   padScaled,
   toNetworkInput,
-} from './networkInput.js';
+} from './network-input.js';
 export { applyResidual, type StoredPixels } from './residual.js';
-export { defaultNormalisation, type Normalisation, robustScale, zeroLevel } from './robustScale.js';
+export { defaultNormalisation, type Normalisation, robustScale, zeroLevel } from './robust-scale.js';

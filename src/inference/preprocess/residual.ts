@@ -1,4 +1,4 @@
-import type { NetworkLayout } from './networkInput.js';
+import type { NetworkLayout } from './network-input.js';
 
 /** Stored pixels of one slice or frame. */
 export type StoredPixels = Uint8Array | Int8Array | Uint16Array | Int16Array;

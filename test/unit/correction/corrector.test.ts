@@ -13,7 +13,7 @@ import {
 } from '../../../src/correction/index.js';
 import { decodeFrames, parsePart10, string } from '../../../src/dicom/index.js';
 import { type Engine, EngineError } from '../../../src/inference/index.js';
-import { blurNetwork, modelFolder, zeroNetwork } from '../inference/tinyOnnx.js';
+import { blurNetwork, modelFolder, zeroNetwork } from '../inference/tiny-onnx.js';
 import { derivation } from './derivation.js';
 import { headSlice, MR_IMAGE, type Synthetic, syntheticPart10 } from './syntheticPart10.js';
 

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { correctFiles, createCorrector } from '../../../src/correction/index.js';
 import { readHeader, verifyWhole } from '../../../src/dicom/index.js';
-import { blurNetwork, modelFolder } from '../inference/tinyOnnx.js';
+import { blurNetwork, modelFolder } from '../inference/tiny-onnx.js';
 import { derivation } from './derivation.js';
 import { headSlice, syntheticPart10 } from './syntheticPart10.js';
 

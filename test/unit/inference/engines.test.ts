@@ -6,7 +6,7 @@ import { openLane } from '../../../src/inference/engines/lane.js';
 import { openCpuEngine } from '../../../src/inference/engines/onnx.js';
 import { openTensorflowEngine } from '../../../src/inference/engines/tensorflow.js';
 import { type BatchShape, EngineError } from '../../../src/inference/index.js';
-import { blurNetwork, onnxModel, scalingNetwork, tinyModel, zeroNetwork } from './tinyOnnx.js';
+import { blurNetwork, onnxModel, scalingNetwork, tinyModel, zeroNetwork } from './tiny-onnx.js';
 
 const FAULTY = new URL('./faults/lane.js', import.meta.url);
 const one: BatchShape = [1, 1, 2, 2];

@@ -3,7 +3,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadModel, ModelError } from '../../../src/inference/index.js';
-import { modelFolder, zeroNetwork } from './tinyOnnx.js';
+import { modelFolder, zeroNetwork } from './tiny-onnx.js';
 
 test('a model folder is loaded, and what the model card says besides is kept', async (t) => {
   const folder = await modelFolder(t, zeroNetwork(), { trainedOn: { subjects: 45 } });

@@ -19,7 +19,7 @@ import {
   type EngineName,
   openEngine,
 } from '../../../src/inference/index.js';
-import { modelFolder, scalingNetwork, tinyModel, zeroNetwork } from './tinyOnnx.js';
+import { modelFolder, scalingNetwork, tinyModel, zeroNetwork } from './tiny-onnx.js';
 
 function machine(files: Record<string, string>, platform: NodeJS.Platform = 'linux', arch = 'x64'): Machine {
   return {

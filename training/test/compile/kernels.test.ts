@@ -323,6 +323,14 @@ describe('gradients against finite differences, for more than one image', () => 
         return tf.conv2d(upsampled, tf.ones([3, 3, 1, 1]) as Filter, 1, 'same');
       },
     },
+    'the filter of a convolution after nearest-neighbour upsampling': {
+      shape: [3, 3, 2, 2],
+      compute: (x) => {
+        const small = tf.relu(tf.add(tf.zeros([2, 3, 4, 2]), tf.slice(tf.reshape(x, [36]), [0], [1])));
+        const upsampled = tf.image.resizeNearestNeighbor(small as Image, [6, 8]);
+        return tf.conv2d(upsampled, x as Filter, 1, 'same');
+      },
+    },
   };
   for (const [name, { shape, compute }] of Object.entries(checks)) {
     test(name, async () => {

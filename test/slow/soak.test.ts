@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { writeSeries } from '../../demo/series.js';
+import { startDimseServer, storeInstances } from '../../src/dimse/index.js';
+import { eventually, freePort, startProgram, temporaryFolder } from '../peers/support/process.js';
+
+const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
+const SERIES = 25;
+const SLICES = 80;
+const MATRIX = 128;
+/** Series whose memory is warm-up: codecs, threads, caches. */
+const WARM_UP = 8;
+const GROWTH_LIMIT_MIB = 80;
+
+/** A disc with a texture of its own for each slice. */
+function sliceOf(number: number): Uint16Array {
+  return Uint16Array.from({ length: MATRIX * MATRIX }, (_, at) => {
+    const [x, y] = [(at % MATRIX) - MATRIX / 2, Math.floor(at / MATRIX) - MATRIX / 2];
+    const inside = x * x + y * y < 50 * 50;
+    return inside ? 900 + ((x * 31 + y * 17 + number * 7) & 511) : number & 7;
+  });
+}
+
+function status(pid: number): { rssMiB: number; files: number } {
+  const kib = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1];
+  return { rssMiB: Number(kib) / 1024, files: readdirSync(`/proc/${pid}/fd`).length };
+}
+
+test('2,000 slices: each comes back once; memory and file handles stay flat, the queue ends empty', async (t) => {
+  const received = new Map<string, number>();
+  const pacs = await startDimseServer({
+    aeTitle: 'PACS',
+    host: '127.0.0.1',
+    port: 0,
+    peers: [{ aeTitle: '*', host: '127.0.0.1' }],
+    async onStore({ data, sopInstanceUid }) {
+      for await (const _chunk of data);
+      received.set(sopInstanceUid, (received.get(sopInstanceUid) ?? 0) + 1);
+      return { status: 0 };
+    },
+  });
+  t.after(() => pacs.close(0));
+  const folder = temporaryFolder(t, 'soak');
+  const [dicomPort, httpPort] = [await freePort(), await freePort()];
+  const config = join(folder, 'mcnet.yaml');
+  writeFileSync(
+    config,
+    `data: ${join(folder, 'var')}
+dimse: { port: ${dicomPort} }
+http: { port: ${httpPort} }
+engine: cpu
+log: { level: warn }
+destinations: { pacs: { dimse: { aeTitle: PACS, host: 127.0.0.1, port: ${pacs.port} } } }
+rules: [{ name: all, when: { Modality: MR }, model: mcnet, to: [pacs], complete: { quiet: 500ms } }]
+`,
+  );
+  const server = startProgram(t, process.execPath, [CLI, 'serve', '--config', config]);
+  const api = `http://127.0.0.1:${httpPort}`;
+  await eventually(
+    'the server is ready',
+    async () => (await fetch(`${api}/readyz`).catch(() => undefined))?.ok || undefined,
+  );
+  const samples: { rssMiB: number; files: number }[] = [];
+  for (let series = 0; series < SERIES; series += 1) {
+    const slices = Array.from({ length: SLICES }, (_, index) => ({
+      pixels: sliceOf(series * SLICES + index),
+      rows: MATRIX,
+      columns: MATRIX,
+      spacing: 1.8,
+      position: index - SLICES / 2,
+      thickness: 1,
+      phaseEncoding: 'ROW' as const,
+    }));
+    const { instances } = writeSeries(slices);
+    const outcomes = await storeInstances(
+      { host: '127.0.0.1', port: dicomPort, calledAeTitle: 'MCNET', callingAeTitle: 'SOAK' },
+      instances.map(({ dataSet, ...about }) => ({ ...about, open: async () => dataSet })),
+    );
+    assert.ok(outcomes.every(({ outcome }) => outcome === 'accepted'));
+    await eventually(
+      `series ${series + 1} is back\n${server.output()}`,
+      () => received.size === (series + 1) * SLICES || undefined,
+      120_000,
+    );
+    samples.push(status(server.child.pid!));
+  }
+  for (const [sop, times] of received) assert.equal(times, 1, `${sop} came ${times} times`);
+  const warm = samples.slice(WARM_UP);
+  const middle = Math.floor(warm.length / 2);
+  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const early = mean(warm.slice(0, middle).map(({ rssMiB }) => rssMiB));
+  const late = mean(warm.slice(middle).map(({ rssMiB }) => rssMiB));
+  t.diagnostic(
+    `resident ${early.toFixed(0)} MiB → ${late.toFixed(0)} MiB, files ${warm[0]!.files} → ${warm.at(-1)!.files}`,
+  );
+  assert.ok(late - early < GROWTH_LIMIT_MIB, `memory grew from ${early} to ${late} MiB`);
+  assert.ok(warm.at(-1)!.files - warm[0]!.files < 16, 'file handles grew');
+  const { queues } = (await (await fetch(`${api}/api/status`)).json()) as {
+    queues: { jobs: number; dead: number }[];
+  };
+  for (const queue of queues) assert.deepEqual([queue.jobs, queue.dead], [0, 0]);
+});
