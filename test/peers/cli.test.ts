@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { storeInstances } from '../../src/dimse/index.js';
 import type { SeriesView } from '../../src/series/index.js';
-import { writeModel } from '../unit/inference/tinyOnnx.js';
+import { writeModel } from '../unit/inference/tiny-onnx.js';
 import { mcnet, modelsFolder, startMcnet } from './support/mcnet.js';
 import { eventually, type Finished, runProgram, temporaryFolder } from './support/process.js';
 import { asBrokenJpeg, asCt, newSeries, outgoingOf, writeFiles } from './support/slices.js';

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { blurNetwork, writeModel } from '../../unit/inference/tinyOnnx.js';
+import { blurNetwork, writeModel } from '../../unit/inference/tiny-onnx.js';
 import { eventually, type Finished, PEER_ENVIRONMENT, runProgram, startProgram } from './process.js';
 
 export const CLI = fileURLToPath(new URL('../../../src/cli.js', import.meta.url));
