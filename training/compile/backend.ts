@@ -56,6 +56,11 @@ export class TracingBackend extends tf.KernelBackend {
     return this.recording;
   }
 
+  /** Whether the graph is one for inference, with constant weights. */
+  get isFrozen(): boolean {
+    return this.frozen;
+  }
+
   /** Begins a graph; `freeze` lets known values (a trained network's weights) become its constants. */
   startRecording(freeze = false): GraphRecorder {
     this.recording = new GraphRecorder();

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { TracingBackend } from '../backend.js';
 import { int, ints } from '../onnx.js';
 import type { GraphRecorder } from '../recorder.js';
+import { canBlock, recordBlockedConvolution } from './blocked.js';
 import { filterGradient } from './filter-gradient.js';
 import { traceKernel } from './register.js';
 import {
@@ -70,14 +71,29 @@ function recordConvolution(
     );
     return backend.symbol(name, info.outShape, 'channelsFirst');
   }
-  const operands = [image, filterForwards(backend, filter)];
-  if (bias !== undefined) operands.push(backend.materialise(bias));
-  const name = backend.graph.node('Conv', operands, {
+  const attributesOfConv = {
     kernel_shape: ints(info.filterHeight, info.filterWidth),
     strides: ints(info.strideHeight, info.strideWidth),
     dilations: ints(info.dilationHeight, info.dilationWidth),
     pads: ints(info.padInfo.top, info.padInfo.left, info.padInfo.bottom, info.padInfo.right),
-  });
+  };
+  const blocked = {
+    inputs: info.inChannels,
+    outputs: info.outChannels,
+    filterRows: info.filterHeight,
+    filterColumns: info.filterWidth,
+    rows: info.outHeight,
+    columns: info.outWidth,
+    attributes: attributesOfConv,
+  };
+  if (bias === undefined && !backend.isFrozen && canBlock(blocked)) {
+    const stored = backend.materialise(filter, 'filter');
+    const name = recordBlockedConvolution(backend.graph, image, stored, 'forwards', blocked);
+    return backend.symbol(name, info.outShape, 'channelsFirst');
+  }
+  const operands = [image, filterForwards(backend, filter)];
+  if (bias !== undefined) operands.push(backend.materialise(bias));
+  const name = backend.graph.node('Conv', operands, attributesOfConv);
   return backend.symbol(name, info.outShape, 'channelsFirst');
 }
 
@@ -151,19 +167,7 @@ function recordInputGradient(
   const { image: gradient, factors } = withoutFactors(backend, dy, info);
   const stored = scaleFilter(graph, backend.materialise(filter, 'filter'), factors, outChannels);
   if (strideHeight === 1 && strideWidth === 1) {
-    const taps = filterHeight * filterWidth;
-    const flat = graph.node('Reshape', [stored, graph.integers([outChannels, taps, inChannels])]);
-    const turned =
-      taps === 1
-        ? flat
-        : graph.node('Gather', [flat, graph.integers(range(taps).reverse())], { axis: int(1) });
-    const matrix = graph.node('Reshape', [turned, graph.integers([outChannels * taps, inChannels])]);
-    const exchanged = graph.node('Transpose', [matrix], { perm: ints(1, 0) });
-    const weights = graph.node('Reshape', [
-      exchanged,
-      graph.integers([inChannels, outChannels, filterHeight, filterWidth]),
-    ]);
-    const name = graph.node('Conv', [gradient, weights], {
+    const attributes = {
       kernel_shape: ints(filterHeight, filterWidth),
       strides: ints(1, 1),
       dilations: ints(1, 1),
@@ -173,7 +177,35 @@ function recordInputGradient(
         filterHeight - 1 - padInfo.bottom,
         filterWidth - 1 - padInfo.right,
       ),
-    });
+    };
+    const blocked = {
+      inputs: outChannels,
+      outputs: inChannels,
+      filterRows: filterHeight,
+      filterColumns: filterWidth,
+      rows: info.inHeight,
+      columns: info.inWidth,
+      attributes,
+    };
+    const plain = (): string => {
+      const taps = filterHeight * filterWidth;
+      const flat = graph.node('Reshape', [stored, graph.integers([outChannels, taps, inChannels])]);
+      const turned =
+        taps === 1
+          ? flat
+          : graph.node('Gather', [flat, graph.integers(range(taps).reverse())], { axis: int(1) });
+      const matrix = graph.node('Reshape', [turned, graph.integers([outChannels * taps, inChannels])]);
+      const exchanged = graph.node('Transpose', [matrix], { perm: ints(1, 0) });
+      const weights = graph.node('Reshape', [
+        exchanged,
+        graph.integers([inChannels, outChannels, filterHeight, filterWidth]),
+      ]);
+      return graph.node('Conv', [gradient, weights], attributes);
+    };
+    const name =
+      !backend.isFrozen && canBlock(blocked)
+        ? recordBlockedConvolution(graph, gradient, stored, 'backwards', blocked)
+        : plain();
     if (isPlain3x3(info) && info.inHeight % 2 === 0 && info.inWidth % 2 === 0) {
       backend.setOrigin(name, {
         kind: 'inputGradient',

@@ -1,5 +1,6 @@
 import { int, ints } from '../onnx.js';
 import type { GraphRecorder } from '../recorder.js';
+import { canBlock, recordBlockedConvolution } from './blocked.js';
 import { filterGradient } from './filter-gradient.js';
 
 /**
@@ -64,6 +65,17 @@ export function recordUpsampledConvolution(
 ): string {
   const taps = graph.node('Reshape', [filter, graph.integers([outputs, 9, inputs])]);
   const parts = phases.map(([row, column], phase) => {
+    const attributes = {
+      kernel_shape: ints(2, 2),
+      strides: ints(1, 1),
+      dilations: ints(1, 1),
+      pads: ints(1 - row, 1 - column, row, column),
+    };
+    const blocked = { inputs, outputs, filterRows: 2, filterColumns: 2, rows, columns, attributes };
+    if (canBlock(blocked)) {
+      const own = graph.node('MatMul', [graph.floats(phaseShares(phase), [4, 9]), taps]);
+      return recordBlockedConvolution(graph, image, own, 'forwards', blocked, bias);
+    }
     const combined = graph.node(
       'FusedMatMul',
       [taps, graph.floats(transposed(phaseShares(phase), 9), [9, 4])],
@@ -71,12 +83,7 @@ export function recordUpsampledConvolution(
       'com.microsoft',
     );
     const weights = graph.node('Reshape', [combined, graph.integers([outputs, inputs, 2, 2])]);
-    return graph.node('Conv', [image, weights, ...(bias === undefined ? [] : [bias])], {
-      kernel_shape: ints(2, 2),
-      strides: ints(1, 1),
-      dilations: ints(1, 1),
-      pads: ints(1 - row, 1 - column, row, column),
-    });
+    return graph.node('Conv', [image, weights, ...(bias === undefined ? [] : [bias])], attributes);
   });
   const lines = graph.node('Concat', parts, { axis: int(3) });
   const pairs = graph.node('Reshape', [lines, graph.integers([batch, outputs, 2 * rows, 2 * columns])]);
@@ -91,20 +98,35 @@ export function recordUpsampledInputGradient(
   graph: GraphRecorder,
   dy: string,
   filter: string,
-  { inputs, outputs }: UpsampledConvolution,
+  { rows, columns, inputs, outputs }: UpsampledConvolution,
 ): string {
   const taps = graph.node('Reshape', [filter, graph.integers([outputs, 9, inputs])]);
   const spread = outer(reach, reach);
-  const combined = graph.node('MatMul', [graph.floats(Float32Array.from(spread.flat()), [16, 9]), taps]);
-  const matrix = graph.node('Reshape', [combined, graph.integers([outputs * 16, inputs])]);
-  const exchanged = graph.node('Transpose', [matrix], { perm: ints(1, 0) });
-  const weights = graph.node('Reshape', [exchanged, graph.integers([inputs, outputs, 4, 4])]);
-  return graph.node('Conv', [dy, weights], {
+  const attributes = {
     kernel_shape: ints(4, 4),
     strides: ints(2, 2),
     dilations: ints(1, 1),
     pads: ints(1, 1, 1, 1),
-  });
+  };
+  const blocked = {
+    inputs: outputs,
+    outputs: inputs,
+    filterRows: 4,
+    filterColumns: 4,
+    rows,
+    columns,
+    attributes,
+  };
+  if (canBlock(blocked)) {
+    const turned = Float32Array.from(spread.toReversed().flat());
+    const own = graph.node('MatMul', [graph.floats(turned, [16, 9]), taps]);
+    return recordBlockedConvolution(graph, dy, own, 'backwards', blocked);
+  }
+  const combined = graph.node('MatMul', [graph.floats(Float32Array.from(spread.flat()), [16, 9]), taps]);
+  const matrix = graph.node('Reshape', [combined, graph.integers([outputs * 16, inputs])]);
+  const exchanged = graph.node('Transpose', [matrix], { perm: ints(1, 0) });
+  const weights = graph.node('Reshape', [exchanged, graph.integers([inputs, outputs, 4, 4])]);
+  return graph.node('Conv', [dy, weights], attributes);
 }
 
 /** Records the gradient with respect to the filter: [O, 9, I]. `image` (small) and `dy` (large) are NCHW. */
