@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Request, Response } from 'express';
+import type { Instance } from '../archive/index.js';
 import { type Acceptable, parseAccept } from './accept.js';
 import { RequestError } from './store-request.js';
 
@@ -16,6 +17,11 @@ export function acceptedBy(request: Request): Acceptable[] {
 /** `http://host:port/dicom-web`, as the client reaches it. */
 export function baseUrl(request: Request): string {
   return `${request.protocol}://${request.get('host') ?? 'localhost'}${request.baseUrl}`;
+}
+
+/** `/studies/{study}/series/{series}/instances/{sop}` */
+export function instancePath({ study, series, sop }: Pick<Instance, 'study' | 'series' | 'sop'>): string {
+  return `/studies/${study}/series/${series}/instances/${sop}`;
 }
 
 /** 406, saying what there is. */
