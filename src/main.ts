@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { addressOf, openDestinations } from './composition/destinations.js';
 import { openDicomWeb } from './composition/dicomweb.js';
 import { startProvider } from './composition/dimse-provider.js';
+import { openServices } from './composition/dimse-services.js';
 import { openModels } from './composition/models.js';
 import { observe } from './composition/observe.js';
 import type { Config } from './config/index.js';
@@ -105,9 +106,11 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     observe(pipeline.events, metrics, logger);
     logger.info({ ...pipeline.recovery }, 'archive opened');
 
+    const services = openServices(config, pipeline);
     const provider = await startProvider({
       config,
       intake: pipeline.intake,
+      services: services.services,
       logger,
       associationEnded: (id) => pipeline.associationEnded(id),
     });
@@ -166,6 +169,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       await http.close();
     });
     pipeline.start();
+    services.start();
     logger.info(
       {
         version: VERSION,

@@ -124,4 +124,21 @@ export const migrations: readonly string[] = [
 
   CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Storage commitment. As user: a pending delivery that was accepted waits, stored, for the peer's commitment.
+  ALTER TABLE deliveries ADD COLUMN stored INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE deliveries ADD COLUMN commitment TEXT;
+  ALTER TABLE deliveries ADD COLUMN commitment_due INTEGER;
+  CREATE INDEX deliveries_by_commitment ON deliveries (commitment) WHERE commitment IS NOT NULL;
+
+  -- As provider: what peers asked for and have not been told yet.
+  CREATE TABLE commitment_requests (
+    id INTEGER PRIMARY KEY,
+    peer TEXT NOT NULL,
+    transaction_uid TEXT NOT NULL,
+    instances TEXT NOT NULL,
+    requested_at INTEGER NOT NULL,
+    UNIQUE (peer, transaction_uid)
+  ) STRICT;
+  `,
 ];

@@ -76,7 +76,14 @@ function redisUrl(value: string): boolean {
 const strict = <Shape extends z.core.$ZodLooseShape>(shape: Shape) => z.strictObject(shape);
 
 const destination = strict({
-  dimse: strict({ aeTitle, host, port: targetPort, callingAeTitle: aeTitle.optional() }).optional(),
+  dimse: strict({
+    aeTitle,
+    host,
+    port: targetPort,
+    callingAeTitle: aeTitle.optional(),
+    commitment: z.enum(['off', 'required'], { error: 'off or required' }).default('off'),
+    commitmentTimeout: milliseconds.prefault('10m'),
+  }).optional(),
   dicomweb: strict({
     url: text('an http or https address without user, password and query', httpUrl),
     headers: z
@@ -167,6 +174,7 @@ export const configSchema = strict({
           error: 'an AE title of 1 to 16 printable ASCII characters without backslash, or "*" for any',
         }),
         host,
+        port: targetPort.optional(),
       }),
       { error: 'a list of { aeTitle, host }' },
     )

@@ -22,6 +22,7 @@ import type {
   DimseResponse,
   DimseService,
   PeerInformation,
+  ResponseMessage,
 } from './service.js';
 import { Status } from './status.js';
 import { DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN } from './transfer-syntaxes.js';
@@ -50,13 +51,6 @@ export interface AssociationOptions {
 const MAX_ASSOCIATE_LENGTH = 1024 * 1024;
 /** Longest data set of a response that is collected in memory (query identifiers). */
 const MAX_RESPONSE_DATA = 16 * 1024 * 1024;
-
-/** A response to a request of ours. */
-export interface ResponseMessage {
-  command: CommandSet;
-  status: number;
-  dataSet?: Buffer;
-}
 
 interface PendingRequest {
   resolve(response: ResponseMessage): void;
@@ -379,6 +373,7 @@ export class Association implements DulUser {
     }
     if (this.end !== undefined) return;
     await this.send(context.id, responseCommand(message.command, messageId, response), response.dataSet);
+    response.onSent?.();
   }
 
   private async invoke(
@@ -399,6 +394,7 @@ export class Association implements DulUser {
     const request: DimseRequest = {
       peer: this.peer,
       context,
+      association: this,
       command,
       signal: controller.signal,
       sendPending: (fields, dataSet) =>
@@ -491,7 +487,7 @@ export class Association implements DulUser {
 }
 
 function responseCommand(request: CommandSet, messageId: number, response: DimseResponse): CommandSet {
-  const { dataSet, ...fields } = response;
+  const { dataSet, onSent: _onSent, ...fields } = response;
   const command: CommandSet = {
     commandField: request.commandField | RESPONSE_BIT,
     messageIdBeingRespondedTo: messageId,

@@ -45,7 +45,14 @@ test('no file: loopback only, senders from loopback only, data in ./var', () => 
 test('the example loads', () => {
   const config = loadConfig({ file: example });
   assert.deepEqual(config.destinations.pacs, {
-    dimse: { aeTitle: 'PACS', host: '127.0.0.1', port: 4242, callingAeTitle: 'MCNET' },
+    dimse: {
+      aeTitle: 'PACS',
+      host: '127.0.0.1',
+      port: 4242,
+      callingAeTitle: 'MCNET',
+      commitment: 'off',
+      commitmentTimeout: 600_000,
+    },
   });
   assert.equal(config.destinations.vna?.dicomweb?.timeout, 60_000);
   assert.equal(config.limits.instanceBytes, 4 * 2 ** 30);
