@@ -34,16 +34,18 @@ function clientIsGone(error: unknown): boolean {
   return code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'ECONNRESET' || code === 'EPIPE';
 }
 
-async function* beginningWith(
-  first: IteratorResult<Buffer, void>,
-  rest: AsyncGenerator<Buffer, void>,
-): AsyncGenerator<Buffer, void> {
-  try {
-    if (!first.done) yield first.value;
-    yield* rest;
-  } finally {
-    await rest.return();
+/** The same bytes, after the first of them were read: what fails at once fails here. */
+export async function begun(chunks: AsyncGenerator<Buffer, void>): Promise<AsyncGenerator<Buffer, void>> {
+  const first = await chunks.next();
+  async function* all(): AsyncGenerator<Buffer, void> {
+    try {
+      if (!first.done) yield first.value;
+      yield* chunks;
+    } finally {
+      await chunks.return();
+    }
   }
+  return all();
 }
 
 /**
@@ -56,11 +58,10 @@ export async function send(
   body: { contentType: string; chunks: AsyncGenerator<Buffer, void>; length?: number },
   status = 200,
 ): Promise<void> {
-  const first = await body.chunks.next();
+  const chunks = await begun(body.chunks);
   response.status(status).vary('Accept');
   response.setHeader('Content-Type', body.contentType);
   if (body.length !== undefined) response.setHeader('Content-Length', body.length);
-  const chunks = beginningWith(first, body.chunks);
   if (request.method === 'HEAD') {
     await body.chunks.return();
     response.end();

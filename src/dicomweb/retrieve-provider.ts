@@ -2,7 +2,7 @@ import { type Request, Router } from 'express';
 import type { Instance } from '../archive/index.js';
 import { DicomError, itemsOf, TransferSyntax, toOutgoing } from '../dicom/index.js';
 import { type Acceptable, choose, chooseType, takes } from './accept.js';
-import { acceptedBy, baseUrl, instancePath, notAcceptable, send } from './answer.js';
+import { acceptedBy, baseUrl, begun, instancePath, notAcceptable, send } from './answer.js';
 import { jsonDataSet, jsonTag } from './dicom-json.js';
 import { mayConvert, toExplicitLittleEndian } from './explicit-little-endian.js';
 import type { FrameDecoder } from './frame-decoder.js';
@@ -97,7 +97,7 @@ function storedFile(instance: Instance): DicomFile {
 async function explicitFile(instance: Instance, decoder: FrameDecoder): Promise<DicomFile> {
   return {
     contentType: `${DICOM}; transfer-syntax=${TransferSyntax.ExplicitVRLittleEndian}`,
-    chunks: toExplicitLittleEndian(await openStored(instance), decoder),
+    chunks: await begun(toExplicitLittleEndian(await openStored(instance), decoder)),
   };
 }
 
