@@ -2,7 +2,7 @@ import { type Request, Router } from 'express';
 import type { Instance } from '../archive/index.js';
 import { DicomError, itemsOf, TransferSyntax, toOutgoing } from '../dicom/index.js';
 import { type Acceptable, choose, chooseType, takes } from './accept.js';
-import { acceptedBy, baseUrl, notAcceptable, send } from './answer.js';
+import { acceptedBy, baseUrl, begun, instancePath, notAcceptable, send } from './answer.js';
 import { jsonDataSet, jsonTag } from './dicom-json.js';
 import { mayConvert, toExplicitLittleEndian } from './explicit-little-endian.js';
 import type { FrameDecoder } from './frame-decoder.js';
@@ -19,7 +19,7 @@ import { framesOf } from './stored-frames.js';
 import { openStored, type StoredObject, wholeFile } from './stored-object.js';
 
 export interface RetrieveProviderOptions {
-  holdings: Holdings;
+  holdings: Pick<Holdings, 'instances'>;
   /** The reader's name, or undefined for one who may not read. This machine always may. */
   readerOf: ReaderOf;
   decoder: FrameDecoder;
@@ -39,13 +39,11 @@ function keyOf(request: Request): ResourceKey {
   return { study, series, sop };
 }
 
-/** `/studies/{study}/series/{series}/instances/{sop}` */
-export function instancePath({ study, series, sop }: Pick<Instance, 'study' | 'series' | 'sop'>): string {
-  return `/studies/${study}/series/${series}/instances/${sop}`;
-}
-
 /** The whole instances of the resource; some may be damaged and are left out. */
-function resourceOf(holdings: Holdings, key: ResourceKey): { instances: Instance[]; partial: boolean } {
+function resourceOf(
+  holdings: Pick<Holdings, 'instances'>,
+  key: ResourceKey,
+): { instances: Instance[]; partial: boolean } {
   const all = holdings.instances(key);
   const instances = all.filter(({ damage }) => damage === undefined);
   if (all.length === 0) {
@@ -99,7 +97,7 @@ function storedFile(instance: Instance): DicomFile {
 async function explicitFile(instance: Instance, decoder: FrameDecoder): Promise<DicomFile> {
   return {
     contentType: `${DICOM}; transfer-syntax=${TransferSyntax.ExplicitVRLittleEndian}`,
-    chunks: toExplicitLittleEndian(await openStored(instance), decoder),
+    chunks: await begun(toExplicitLittleEndian(await openStored(instance), decoder)),
   };
 }
 
