@@ -1,5 +1,12 @@
 /** The "correct" job: an instance goes through its model, and what comes out is in the archive before the job ends. */
-import { type Archive, digestOf, type Instance, isDiskFull, type Source } from '../archive/index.js';
+import {
+  type Archive,
+  digestOf,
+  type Instance,
+  isDiskFull,
+  type Source,
+  smallBytes,
+} from '../archive/index.js';
 import { correctKind } from '../intake/index.js';
 import {
   type Job,
@@ -142,9 +149,10 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       });
       return same;
     }
-    const part = await archive.files.createPart();
+    const small = corrected.file.length <= smallBytes;
+    const part = small ? archive.files.partOf([corrected.file]) : await archive.files.createPart();
     try {
-      await part.write([corrected.file]);
+      if (!small) await part.write([corrected.file]);
       if (same !== undefined) return await archive.heal(part, same, dataSetOffset, () => finish(same));
       const { study, series, sop } = corrected;
       return await archive.add(
