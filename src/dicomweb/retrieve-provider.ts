@@ -13,6 +13,7 @@ import { multipart, type OutgoingPart } from './multipart-writer.js';
 import { toNativeXml } from './native-model.js';
 import { encodePng } from './png.js';
 import { type ReaderOf, reading } from './read-access.js';
+import { readAhead } from './read-ahead.js';
 import { parseWindow, renderFrame } from './rendered.js';
 import { RequestError } from './store-request.js';
 import { framesOf } from './stored-frames.js';
@@ -33,6 +34,7 @@ const JSON_TYPES = [
 ];
 const PIXEL_DATA_TAGS = new Set(['7FE00008', '7FE00009', '7FE00010']);
 const MAX_FRAMES_ASKED = 100_000;
+const HEADERS_AHEAD = 4;
 
 function keyOf(request: Request): ResourceKey {
   const { study, series, sop } = request.params as Record<string, string | undefined>;
@@ -208,7 +210,7 @@ export function createRetrieveProvider({ holdings, readerOf, decoder }: Retrieve
       const file = strict
         ? await refusing(406, () => explicitFile(only, decoder))
         : await fileIn(form!, only, decoder);
-      return send(request, response, file);
+      return refusing(500, () => send(request, response, file));
     }
     async function* parts(): AsyncGenerator<OutgoingPart, void> {
       for (const [index, each] of instances.entries()) {
@@ -223,7 +225,7 @@ export function createRetrieveProvider({ holdings, readerOf, decoder }: Retrieve
       }
     }
     const missing = partial || offer.forms.includes(undefined);
-    return send(request, response, multipart(DICOM, parts()), missing ? 206 : 200);
+    return refusing(500, () => send(request, response, multipart(DICOM, parts()), missing ? 206 : 200));
   });
 
   get([`${study}/metadata`, `${series}/metadata`, `${instance}/metadata`], async (request, response) => {
@@ -244,16 +246,16 @@ export function createRetrieveProvider({ holdings, readerOf, decoder }: Retrieve
     };
     async function* asJson(): AsyncGenerator<Buffer, void> {
       let before = '[';
-      for (const each of instances) {
-        yield Buffer.from(`${before}${JSON.stringify(await metadataOf(each))}`);
+      for await (const metadata of readAhead(instances, HEADERS_AHEAD, metadataOf)) {
+        yield Buffer.from(`${before}${JSON.stringify(metadata)}`);
         before = ',\n';
       }
       yield Buffer.from(']');
     }
     async function* asXml(): AsyncGenerator<OutgoingPart, void> {
-      for (const each of instances) {
+      for await (const metadata of readAhead(instances, HEADERS_AHEAD, metadataOf)) {
         const headers = { 'Content-Type': offer!.type };
-        yield { headers, body: Buffer.from(toNativeXml(await metadataOf(each))) };
+        yield { headers, body: Buffer.from(toNativeXml(metadata)) };
       }
     }
     const body: Body = offer.multipart
