@@ -9,8 +9,8 @@
  * `aa` is the first byte of the SHA-256 of the study UID, in hexadecimal, so that no folder grows too wide.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fdatasync, fsync, openSync, renameSync, rmSync, writev, writevSync } from 'node:fs';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { closeSync, fdatasync, open as openFile, renameSync, writev, writevSync } from 'node:fs';
+import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -21,11 +21,16 @@ const uidSyntax = /^(?=.{1,64}$)[0-9]+(\.[0-9]+)*$/;
 const knownFoldersLimit = 10_000;
 /** Folders that are kept open for their next sync. */
 const openFoldersLimit = 32;
+/**
+ * Empty parts that wait for their contents: creating a file waits for the journal of the file system, which those
+ * that are being synced keep busy.
+ */
+const preparedParts = 8;
 /** Buffers in one vectored write: IOV_MAX is 1024 on Linux. */
 const vectors = 512;
 
+const opened = promisify(openFile);
 const dataSynced = promisify(fdatasync);
-const synced = promisify(fsync);
 const written = promisify(
   (fd: number, chunks: readonly Buffer[], done: (e: Error | null, n: number) => void) =>
     writev(fd, chunks, (error, bytes) => done(error, bytes)),
@@ -40,17 +45,22 @@ export interface PartFile {
   discard(): Promise<void>;
 }
 
+interface Part extends PartFile {
+  /** Like `write`, without a trip through the thread pool. */
+  append(chunks: readonly Buffer[]): void;
+}
+
 export interface InstanceFiles {
   readonly root: string;
   /** Path below `root` for an instance. @throws RangeError when a UID has not the syntax of PS3.5. */
   relativePath(study: string, series: string, sop: string, version: number): string;
   absolutePath(relative: string): string;
-  createPart(): PartFile;
+  createPart(): Promise<PartFile>;
   /**
    * A part of a few megabytes at most, written at once: the page cache takes it in less time than a trip through
    * the thread pool does.
    */
-  writePart(chunks: readonly Buffer[]): PartFile;
+  writePart(chunks: readonly Buffer[]): Promise<PartFile>;
   /**
    * Moves the part to its place. Contents, name and folders are on disk for good only when the promise that
    * `settle` returns has resolved, too; it must be called once.
@@ -65,7 +75,7 @@ export interface InstanceFiles {
   /** Makes sure that a folder below the root exists and stays. */
   ensureFolder(folder: string): Promise<void>;
   /** Gives back what is kept open. */
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** Opens the folders below `root`, creating what is missing. */
@@ -73,8 +83,9 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
   const knownFolders = new Map<string, Promise<void>>();
   const folderSyncs = new Map<string, { running: Promise<void>; next?: Promise<void> }>();
   const descriptors = new WeakMap<PartFile, number>();
+  const prepared: Promise<Part>[] = [];
   // In order of their last use.
-  const openFolders = new Map<string, number>();
+  const openFolders = new Map<string, Promise<FileHandle>>();
   let sequence = 0;
 
   function ensureFolder(folder: string): Promise<void> {
@@ -104,10 +115,12 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
   function syncFolder(folder: string): Promise<void> {
     const entry = folderSyncs.get(folder);
     if (entry === undefined) {
-      const running = synced(openFolder(folder)).finally(() => {
-        const current = folderSyncs.get(folder);
-        if (current?.next === undefined) folderSyncs.delete(folder);
-      });
+      const running = openFolder(folder)
+        .then((handle) => handle.sync())
+        .finally(() => {
+          const current = folderSyncs.get(folder);
+          if (current?.next === undefined) folderSyncs.delete(folder);
+        });
       folderSyncs.set(folder, { running });
       return running;
     }
@@ -120,44 +133,50 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     return entry.next;
   }
 
-  /** A folder's descriptor; one whose sync is under way is not closed. */
-  function openFolder(folder: string): number {
-    const fd = openFolders.get(folder) ?? openSync(folder, 'r');
+  function openFolder(folder: string): Promise<FileHandle> {
+    const handle = openFolders.get(folder) ?? open(folder, 'r');
     openFolders.delete(folder);
-    for (const [other, old] of openFolders) {
+    for (const oldest of openFolders.keys()) {
       if (openFolders.size < openFoldersLimit) break;
-      if (folderSyncs.has(other)) continue;
-      openFolders.delete(other);
-      closeSync(old);
+      void closeFolder(oldest);
     }
-    openFolders.set(folder, fd);
-    return fd;
+    openFolders.set(folder, handle);
+    handle.catch(() => openFolders.delete(folder));
+    return handle;
+  }
+
+  /** A sync under way is waited for. */
+  async function closeFolder(folder: string): Promise<void> {
+    const handle = openFolders.get(folder);
+    openFolders.delete(folder);
+    await handle?.then(
+      (opened) => opened.close(),
+      () => {},
+    );
   }
 
   /** What is known of the folders may be wrong: it is found out anew. */
   function forgetFolders(): void {
     knownFolders.clear();
-    for (const [folder, fd] of openFolders) {
-      if (folderSyncs.has(folder)) continue;
-      openFolders.delete(folder);
-      closeSync(fd);
-    }
+    for (const folder of [...openFolders.keys()]) void closeFolder(folder);
   }
 
-  function newPart(): PartFile & { append(chunks: readonly Buffer[]): void } {
+  async function newPart(): Promise<Part> {
     sequence += 1;
     const path = join(root, 'incoming', `${process.pid}-${sequence}.part`);
-    const fd = openSync(path, 'wx');
+    const fd = await opened(path, 'wx');
     let bytes = 0;
-    const part = {
+    const part: Part = {
       path,
       get bytes() {
         return bytes;
       },
-      append(chunks: readonly Buffer[]) {
-        bytes += appendSync(fd, chunks);
+      append(chunks) {
+        for (let i = 0; i < chunks.length; i += vectors) {
+          bytes += appendSync(fd, chunks.slice(i, i + vectors));
+        }
       },
-      async write(chunks: readonly Buffer[]) {
+      async write(chunks) {
         for (let i = 0; i < chunks.length; i += vectors) {
           bytes += await append(fd, chunks.slice(i, i + vectors));
         }
@@ -168,6 +187,20 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
       },
     };
     descriptors.set(part, fd);
+    return part;
+  }
+
+  /** One that waits, or a new one; and another is prepared in its place. */
+  function nextPart(): Promise<Part> {
+    const part = prepared.shift() ?? newPart();
+    while (prepared.length < preparedParts) {
+      const next = newPart();
+      prepared.push(next);
+      next.catch(() => {
+        const at = prepared.indexOf(next);
+        if (at >= 0) prepared.splice(at, 1);
+      });
+    }
     return part;
   }
 
@@ -187,15 +220,14 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
       return join('archive', aa, study, series, version === 1 ? `${sop}.dcm` : `${sop}.v${version}.dcm`);
     },
     absolutePath: (relative) => join(root, relative),
-    createPart: () => newPart(),
-    writePart(chunks) {
-      const part = newPart();
+    createPart: nextPart,
+    async writePart(chunks) {
+      const part = await nextPart();
       try {
-        for (let i = 0; i < chunks.length; i += vectors) part.append(chunks.slice(i, i + vectors));
+        part.append(chunks);
         return part;
       } catch (error) {
-        release(part);
-        rmSync(part.path, { force: true });
+        await part.discard();
         throw error;
       }
     },
@@ -215,11 +247,10 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
       }
       return {
         async settle() {
-          try {
-            await Promise.all([dataSynced(fd), syncFolder(dirname(target))]);
-          } finally {
-            release(part);
-          }
+          // Both are waited for: a descriptor in use is not closed.
+          const ends = await Promise.allSettled([dataSynced(fd), syncFolder(dirname(target))]);
+          release(part);
+          for (const end of ends) if (end.status === 'rejected') throw end.reason;
         },
       };
     },
@@ -242,9 +273,10 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
       }
     },
     ensureFolder: (folder) => ensureFolder(join(root, folder)),
-    close() {
-      for (const fd of openFolders.values()) closeSync(fd);
-      openFolders.clear();
+    async close() {
+      await Promise.all([...openFolders.keys()].map(closeFolder));
+      const parts = await Promise.allSettled(prepared.splice(0));
+      for (const part of parts) if (part.status === 'fulfilled') await part.value.discard();
     },
   };
 
@@ -286,4 +318,10 @@ async function fsyncPath(path: string): Promise<void> {
 
 export function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
+}
+
+/** Whether an error of the file system or of the database says that there is no space left. */
+export function isDiskFull(error: unknown): boolean {
+  if (isCode(error, 'ENOSPC') || isCode(error, 'EDQUOT')) return true;
+  return error instanceof Error && /disk is full/.test(error.message);
 }
