@@ -4,7 +4,7 @@ import { notAcceptable } from './answer.js';
 import { checkConvertible, uncompressedFrame } from './explicit-little-endian.js';
 import type { FrameDecoder } from './frame-decoder.js';
 import { multipart, type OutgoingPart } from './multipart-writer.js';
-import { framesOf, type StoredFrames } from './stored-frames.js';
+import type { StoredFrames } from './stored-frames.js';
 import type { StoredObject } from './stored-object.js';
 
 /** Media types of compressed frames. PS3.18 table 8.7.3-5 */
@@ -98,15 +98,15 @@ async function* asGenerator(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffe
  * @param location of a frame, for Content-Location
  * @throws RequestError 406
  */
-export async function framesAnswer(o: {
+export function framesAnswer(o: {
   object: StoredObject;
+  frames: StoredFrames;
   accepted: readonly Acceptable[];
   indexes: readonly number[] | ((count: number) => readonly number[]) | undefined;
   location: (index: number | undefined) => string;
   decoder: FrameDecoder;
-}): Promise<Body> {
-  const { object, decoder, location } = o;
-  const frames = await framesOf(object);
+}): Body {
+  const { object, frames, decoder, location } = o;
   const whole = o.indexes === undefined;
   const all = Array.from({ length: frames.count }, (_, i) => i);
   const indexes = typeof o.indexes === 'function' ? o.indexes(frames.count) : (o.indexes ?? all);
