@@ -22,6 +22,12 @@ const MEDIA_TYPES: Readonly<Record<string, string>> = {
   [TransferSyntax.HtJpeg2000LosslessRpcl]: 'image/jphc',
   [TransferSyntax.HtJpeg2000]: 'image/jphc',
 };
+/** Names of the older standard, which clients still ask by. */
+const OLDER_NAMES: Readonly<Record<string, string>> = {
+  'image/x-dicom-rle': 'image/dicom-rle',
+  'image/x-jls': 'image/jls',
+  'image/jhc': 'image/jphc',
+};
 const OCTETS = 'application/octet-stream';
 const PLAIN = TransferSyntax.ExplicitVRLittleEndian;
 
@@ -65,8 +71,9 @@ function offerFor(
       return offer(OCTETS, false);
   }
   const image = MEDIA_TYPES[o.transferSyntax];
-  if (encapsulated && image !== undefined && takes(wanted.type, image)) {
-    if (syntax === undefined || syntax === '*' || syntax === stored) return offer(image, true);
+  const named = image !== undefined && OLDER_NAMES[wanted.type] === image ? wanted.type : image;
+  if (encapsulated && named !== undefined && takes(wanted.type, named)) {
+    if (syntax === undefined || syntax === '*' || syntax === stored) return offer(named, true);
   }
   return undefined;
 }

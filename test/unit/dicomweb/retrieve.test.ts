@@ -256,6 +256,8 @@ test('frames: a list in its order, uncompressed or as stored, one alone as a sin
   const encoded = [words(2).slice(0, 24), words(2).slice(24)].map(rleFrame);
   for (const accept of [
     'multipart/related; type="image/dicom-rle"',
+    'multipart/related; type="image/x-dicom-rle"',
+    'multipart/related; type="image/*"',
     `${OCTETS}; transfer-syntax=*`,
     `${OCTETS}; transfer-syntax=${RLE.uid}`,
   ]) {
