@@ -18,6 +18,7 @@ import {
   STUDY_ATTRIBUTES,
 } from './query-attributes.js';
 import type { Query } from './query-request.js';
+import { readAhead } from './read-ahead.js';
 
 interface Row {
   instance: Instance;
@@ -36,6 +37,7 @@ export interface SearchParts {
 const LEVELS: readonly Level[] = ['study', 'series', 'instance'];
 /** Rows between two turns of the event loop. */
 const ROWS_A_TURN = 50;
+const HEADERS_AHEAD = 4;
 
 function attribute(tag: number, ...values: JsonValue[]): JsonAttribute {
   const vr = dictionaryVr(tag);
@@ -137,10 +139,14 @@ export async function* search(query: Query, parts: SearchParts): AsyncGenerator<
   }
 
   async function* instanceRows(): AsyncGenerator<Row, void> {
-    for await (const { instance, series } of query.sops ? namedInstances(query.sops) : allInstances()) {
-      const header = await headerOf(instance);
+    const candidates = query.sops ? namedInstances(query.sops) : allInstances();
+    const opened = readAhead(candidates, HEADERS_AHEAD, async (candidate) => ({
+      ...candidate,
+      header: await headerOf(candidate.instance),
+    }));
+    for await (const row of opened) {
       await pause();
-      if (matchesKeys(header)) yield { instance, header, series };
+      if (matchesKeys(row.header)) yield row;
     }
   }
 
