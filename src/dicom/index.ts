@@ -2,8 +2,9 @@ export { type Correctable, correctable, correctableSopClasses, isOwnOutput } fro
 export type { DataSet, Element } from './data-set.js';
 export { CODING_SCHEME, type Derivation, derivedUids, EQUIPMENT_MODEL_NAME } from './derivation.js';
 export { deriveInstance } from './derive.js';
-export { keywordOf, tagOf } from './dictionary.js';
+export { dictionaryVr, keywordOf, tagOf, US_OR_SS } from './dictionary.js';
 export { DicomError, type DicomErrorCode } from './error.js';
+export { nativeAlternatives, rewriteNative } from './native.js';
 export {
   IMPLEMENTATION_CLASS_UID,
   IMPLEMENTATION_VERSION_NAME,

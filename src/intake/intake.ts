@@ -1,7 +1,14 @@
 /**
  * Archived, classified and queued in one durable step: the only thing that lets a receiver answer Success.
  */
-import { type Archive, digestOf, type Instance, type NewInstance, type Source } from '../archive/index.js';
+import {
+  type Archive,
+  attributesOf,
+  digestOf,
+  type Instance,
+  type NewInstance,
+  type Source,
+} from '../archive/index.js';
 import type { Queue } from '../queue/index.js';
 import {
   type Classification,
@@ -266,6 +273,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
         source: expected.source,
         receivedAt: archive.clock.now(),
         current: !ownSeries,
+        attributes: attributesOf(values),
         ...routingOf(classification),
       },
       (instance) => {

@@ -1,5 +1,11 @@
 /** The "correct" job: an instance goes through its model, and what comes out is in the archive before the job ends. */
-import { type Archive, digestOf, type Instance, type Source } from '../archive/index.js';
+import {
+  type Archive,
+  digestOf,
+  type IndexedAttributes,
+  type Instance,
+  type Source,
+} from '../archive/index.js';
 import { correctKind } from '../intake/index.js';
 import { type Job, type JobContext, PermanentFailure, type Queue, type RetryPolicy } from '../queue/index.js';
 import type { PipelineEmitter, SeriesTracker } from '../series/index.js';
@@ -37,6 +43,8 @@ export interface CorrectingOptions<D> {
       derivation: D,
     ): { seriesInstanceUid: string; sopInstanceUid: string };
   };
+  /** What the index keeps of a part 10 file. */
+  attributesOf(file: Buffer): IndexedAttributes;
   concurrency: number;
   retry: RetryPolicy;
   /** An instance that takes longer is tried again. Default 10 minutes. */
@@ -159,6 +167,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
           priority: source.priority,
           quality: figuresOf(corrected.quality),
           receivedAt: archive.clock.now(),
+          attributes: o.attributesOf(corrected.file),
         },
         finish,
       );
