@@ -2,7 +2,7 @@
  * The archive: every object that was received or derived, its bytes on disk and its row in the index.
  */
 import { createReadStream } from 'node:fs';
-import { readFile, statfs } from 'node:fs/promises';
+import { open, readFile, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { IndexedAttributes } from './attributes.js';
 import { type Clock, monotonicClock } from './clock.js';
@@ -95,6 +95,30 @@ export interface Archive {
   close(): Promise<void>;
 }
 
+async function readDataSetAtOnce({ path, bytes, dataSetOffset }: Instance): Promise<Buffer> {
+  const handle = await open(path, 'r');
+  try {
+    // One byte more than there should be, so that a file which has grown is noticed too.
+    const dataSet = Buffer.allocUnsafe(bytes - dataSetOffset + 1);
+    let filled = 0;
+    for (;;) {
+      const { bytesRead } = await handle.read(
+        dataSet,
+        filled,
+        dataSet.length - filled,
+        dataSetOffset + filled,
+      );
+      filled += bytesRead;
+      if (bytesRead === 0 || filled >= bytes - dataSetOffset) break;
+    }
+    const damage = damageOf(dataSetOffset + filled, bytes);
+    if (damage !== undefined) throw new Error(damage);
+    return dataSet.subarray(0, filled);
+  } finally {
+    await handle.close();
+  }
+}
+
 /**
  * Opens or creates the archive in the folder `data`, reconciling files and index when the process before
  * this one did not end in good order.
@@ -102,7 +126,10 @@ export interface Archive {
  */
 export async function openArchive(data: string, clock: Clock = monotonicClock()): Promise<Archive> {
   const files = await openInstanceFiles(resolve(data));
-  const db = await openDatabase(join(files.root, 'mcnet.sqlite'));
+  const db = await openDatabase(join(files.root, 'mcnet.sqlite')).catch(async (error: unknown) => {
+    await files.close();
+    throw error;
+  });
   const locks = new Map<string, Promise<unknown>>();
   const unsettled = new Set<number>();
   let rowsToCompare = 0;
@@ -286,6 +313,10 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       const path = files.relativePath(instance.study, instance.series, instance.sop, instance.version);
       const size = part.bytes;
       const { settle } = await files.place(part, path);
+      // Side by side with the index: nobody hears of it before all of it is on disk, and a start after a power cut
+      // in between compares the files of the newest rows with their digests.
+      const settled = settle();
+      settled.catch(() => {});
       let stored: Instance;
       try {
         stored = await db.group(() => {
@@ -296,15 +327,13 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
           return inserted;
         });
       } catch (error) {
-        await settle().catch(() => {});
+        await settled.catch(() => {});
         await files.remove(path);
         throw error;
       }
       bytes += size;
       try {
-        // Side by side: nobody hears of it before all of it is on disk, and a start after a power cut in
-        // between compares the files of the newest rows with their digests.
-        await Promise.all([settle(), db.sync()]);
+        await Promise.all([settled, db.sync()]);
       } catch (error) {
         db.transaction(() => markDamage(stored, 'the disk failed while it was written'));
         throw error;
@@ -353,9 +382,7 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     readFile: (instance) => readFile(instance.path),
     async readDataSet(instance) {
       if (instance.bytes <= wholeReadLimit) {
-        const file = await readFile(instance.path);
-        if (file.length !== instance.bytes) throw new Error(damageOf(file.length, instance.bytes));
-        return file.subarray(instance.dataSetOffset);
+        return readDataSetAtOnce(instance);
       }
       const damage = damageOf(await files.size(relative(instance)), instance.bytes);
       if (damage !== undefined) throw new Error(damage);
@@ -377,7 +404,9 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
         setSetting('clean', 'yes');
       });
       await db.sync();
+      files.close();
       await db.close();
+      await files.close();
     },
   };
 }

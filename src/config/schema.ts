@@ -56,6 +56,15 @@ function httpUrl(value: string): boolean {
   }
 }
 
+/** RFC 6454 6.2: as browsers write it in the Origin header. */
+function isOrigin(value: string): boolean {
+  try {
+    return /^https?:/.test(value) && new URL(value).origin === value;
+  } catch {
+    return false;
+  }
+}
+
 function redisUrl(value: string): boolean {
   try {
     return /^rediss?:$/.test(new URL(value).protocol);
@@ -141,6 +150,14 @@ export const configSchema = strict({
     port: listenPort.default(8080),
     allowRemote: z.boolean({ error: 'true or false' }).default(false),
     allowedHosts: z.array(host, { error: 'a list of host names' }).default([]),
+    cors: z
+      .array(
+        text('an origin such as https://viewer.hospital.example: scheme, host and port only', isOrigin),
+        {
+          error: 'a list of origins',
+        },
+      )
+      .default([]),
   }).prefault({}),
   queue: text('embedded, or the address of a Redis server such as redis://127.0.0.1:6379', (value) => {
     return value === 'embedded' || redisUrl(value);

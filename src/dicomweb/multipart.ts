@@ -60,8 +60,12 @@ class Window {
   }
 }
 
-/** Yields the bytes up to a delimiter and consumes both; what may be the delimiter's beginning is held back. */
+/**
+ * Yields the bytes up to a delimiter and consumes both; what may be the delimiter's beginning is held back. Bulk data
+ * is not copied: only the seam between two chunks is looked at in a copy.
+ */
 async function* upTo(window: Window, delimiter: Buffer, where: string): AsyncGenerator<Buffer, void> {
+  const most = delimiter.length - 1;
   for (;;) {
     const at = window.bytes.indexOf(delimiter);
     if (at >= 0) {
@@ -70,11 +74,28 @@ async function* upTo(window: Window, delimiter: Buffer, where: string): AsyncGen
       if (rest.length > 0) yield rest;
       return;
     }
-    const certain = window.bytes.length - (delimiter.length - 1);
+    const certain = window.bytes.length - most;
     if (certain > 0) yield window.take(certain);
+    const held = window.take(window.bytes.length);
     await window.growOrFail(where);
+    const seam = Buffer.concat([held, window.bytes.subarray(0, most)]);
+    if (seam.includes(delimiter) || window.bytes.length < most) {
+      window.bytes = Buffer.concat([held, window.bytes]);
+    } else if (held.length > 0) {
+      yield held;
+    }
   }
 }
+
+/** Consumes these bytes if they come next. */
+async function takeIf(window: Window, bytes: Buffer, where: string): Promise<boolean> {
+  while (window.bytes.length < bytes.length) await window.growOrFail(where);
+  if (!window.bytes.subarray(0, bytes.length).equals(bytes)) return false;
+  window.take(bytes.length);
+  return true;
+}
+
+async function* nothing(): AsyncGenerator<Buffer, void> {}
 
 /** After a delimiter: "--" ends the body, else blanks and CRLF begin a part. */
 async function isFinal(window: Window, limits: MultipartLimits): Promise<boolean> {
@@ -153,8 +174,8 @@ export async function* readParts(
   while (!(await isFinal(window, limits))) {
     const headers = await readHeaders(window, limits);
     // A part without content has its delimiter's line end in the header's.
-    window.bytes = Buffer.concat([CRLF, window.bytes]);
-    const body = withoutFirst(upTo(window, delimiter, 'in a part'), CRLF.length);
+    const empty = await takeIf(window, delimiter.subarray(CRLF.length), 'in a part');
+    const body = empty ? nothing() : upTo(window, delimiter, 'in a part');
     // No return(): a reader that stops early must not end the generator, whose rest is skipped below.
     yield { headers, body: { [Symbol.asyncIterator]: () => ({ next: () => body.next() }) } };
     for await (const _ of body);
@@ -162,14 +183,4 @@ export async function* readParts(
   do {
     window.bytes = NOTHING;
   } while (await window.grow());
-}
-
-/** Leaves out the first bytes of what a generator yields. */
-async function* withoutFirst(chunks: AsyncIterable<Buffer>, count: number): AsyncGenerator<Buffer, void> {
-  let left = count;
-  for await (const chunk of chunks) {
-    const skip = Math.min(left, chunk.length);
-    left -= skip;
-    if (chunk.length > skip) yield chunk.subarray(skip);
-  }
 }

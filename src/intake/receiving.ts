@@ -35,7 +35,7 @@ export class Receiving {
   }
 
   async #spill(): Promise<void> {
-    this.#part ??= await this.files.createPart();
+    this.#part ??= this.files.createPart();
     const chunks = this.#chunks;
     this.#chunks = [];
     await this.#part.write(chunks);
@@ -70,6 +70,11 @@ export class Receiving {
 
   /** All bytes in a file of the incoming folder, ready to be placed. */
   async part(): Promise<PartFile> {
+    if (this.#part === undefined && this.#bytes <= spillBytes) {
+      this.#part = this.files.writePart(this.#chunks);
+      this.#chunks = [];
+      return this.#part;
+    }
     await this.#spill();
     return this.#part!;
   }

@@ -140,7 +140,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       });
       return same;
     }
-    const part = await archive.files.createPart();
+    const part = archive.files.createPart();
     try {
       await part.write([corrected.file]);
       if (same !== undefined) return await archive.heal(part, same, dataSetOffset, () => finish(same));

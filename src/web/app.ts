@@ -4,7 +4,7 @@ import type { Config } from '../config/index.js';
 import type { Logger, Metrics } from '../telemetry/index.js';
 import { type ApiParts, createApi } from './api.js';
 import { createEventStream } from './event-stream.js';
-import { knownHosts, sameOrigin, securityHeaders } from './security.js';
+import { crossOrigin, knownHosts, sameOrigin, securityHeaders } from './security.js';
 import type { Readiness } from './views.js';
 
 export interface WebParts extends ApiParts {
@@ -71,6 +71,7 @@ export function createWebApp(parts: WebParts): WebApp {
     view: (series) => parts.series.get(series),
   });
   app.use(knownHosts([parts.config.http.host, ...parts.config.http.allowedHosts]));
+  app.use('/dicom-web', crossOrigin(parts.config.http.cors));
   app.use(sameOrigin);
   app.use('/dicom-web', parts.dicomWeb);
   app.get('/api/events', (request, response) => events.handle(request, response));

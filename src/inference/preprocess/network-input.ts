@@ -69,6 +69,13 @@ export function padScaled(
   scale: number,
 ): Float32Array<ArrayBuffer> {
   const data = new Float32Array(layout.rows * layout.columns);
+  if (layout.rows === rows && layout.columns === columns) {
+    for (let i = 0; i < data.length; i += 1) {
+      const value = (pixels[i]! - zero) / scale;
+      data[i] = Number.isFinite(value) ? value : 0;
+    }
+    return data;
+  }
   const sourceColumns = Int32Array.from({ length: layout.columns }, (_, column) =>
     reflect(column - layout.left, columns),
   );

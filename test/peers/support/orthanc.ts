@@ -1,7 +1,6 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
-import { eventually, freePort, startProgram, temporaryFolder } from './process.js';
+import { type Ending, eventually, freePort, startProgram, temporaryFolder } from './process.js';
 
 const DICOMWEB_PLUGIN = '/usr/share/orthanc/plugins/libOrthancDicomWeb.so';
 
@@ -18,7 +17,7 @@ export interface Orthanc {
 }
 
 /** Orthanc with its DICOMweb plugin on free loopback ports. */
-export async function startOrthanc(t: TestContext, settings: Record<string, unknown> = {}): Promise<Orthanc> {
+export async function startOrthanc(t: Ending, settings: Record<string, unknown> = {}): Promise<Orthanc> {
   const folder = temporaryFolder(t, 'orthanc');
   const [dicomPort, httpPort] = [await freePort(), await freePort()];
   const file = join(folder, 'orthanc.json');

@@ -39,8 +39,13 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
+/** What ends when a test or a benchmark does. */
+export interface Ending {
+  after(work: () => unknown): void;
+}
+
 /** A folder that goes when the test ends. */
-export function temporaryFolder(t: TestContext, name = 'mcnet'): string {
+export function temporaryFolder(t: Ending, name = 'mcnet'): string {
   const folder = mkdtempSync(join(tmpdir(), `${name}-`));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
@@ -81,7 +86,7 @@ export async function runProgram(
 
 /** Starts a program that runs until the test ends. */
 export function startProgram(
-  t: TestContext,
+  t: Ending,
   command: string,
   args: readonly string[],
   options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},

@@ -1,8 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
-import { eventually, freePort, startProgram, temporaryFolder } from './process.js';
+import { type Ending, eventually, freePort, startProgram, temporaryFolder } from './process.js';
 
 async function answers(port: number): Promise<true | undefined> {
   return new Promise((resolve) => {
@@ -17,7 +16,7 @@ async function answers(port: number): Promise<true | undefined> {
 
 /** DCMTK's storescp on a free loopback port, its files in a folder of its own. */
 export async function startStorescp(
-  t: TestContext,
+  t: Ending,
   args: readonly string[] = [],
 ): Promise<{ port: number; folder: string; files(): string[]; output(): string; stop(): Promise<void> }> {
   const port = await freePort();

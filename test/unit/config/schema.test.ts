@@ -154,7 +154,7 @@ extra: 1
 
 test('a value of the wrong shape is named with the keys that belong there', () => {
   assert.deepEqual(problems('http: 8080\n'), [
-    'http (line 1): 8080 is not accepted; expected a mapping with the keys host, port, allowRemote, allowedHosts',
+    'http (line 1): 8080 is not accepted; expected a mapping with the keys host, port, allowRemote, allowedHosts, cors',
   ]);
 });
 
