@@ -82,15 +82,16 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
       progress.count('synthetic subjects', done, total),
     );
   const motion = request.motion ?? syntheticTraces(cache, plan);
-  const inputs = await checkInputs(data, motion, cache, plan, additional(request), (done, total) =>
+  const found = await checkInputs(data, motion, cache, plan, (done, total) =>
     progress.count('looking through the volumes', done, total),
   );
-  const { volumes, traces } = inputs;
+  const { volumes, traces } = found;
   progress.say(
     `${request.data ?? 'synthetic heads'}: ${volumes.training.length} volumes to train on, ${volumes.validation.length} to validate, ${volumes.test.length} to test; ` +
       `${request.motion ?? 'generated traces'}: ${traces.paper.length} traces, ${traces.unseen.length} more for the test alone`,
   );
 
+  const inputs: Inputs = { ...found, heads: additional(request) };
   const severity = severityStage(request, inputs, stages);
   const unmatched = severity.known() ?? { rotation: 20, 'rotation+translation': 20 };
   const before = remaining(planRuns(plan, trainingSets(plan, inputs, unmatched), runs), stages);
