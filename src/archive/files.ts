@@ -1,6 +1,6 @@
 /**
- * Instance files on disk: written as `.part` in the incoming folder, renamed to their place, and on disk for
- * good (file and folder) before anybody hears of it.
+ * Instance files on disk: small ones written to their place, large ones as `.part` in the incoming folder and then
+ * renamed, and on disk for good (file and folder) before anybody hears of it.
  *
  *     <root>/incoming/<n>.part
  *     <root>/archive/<aa>/<study UID>/<series UID>/<SOP Instance UID>[.v<version>].dcm
@@ -9,7 +9,7 @@
  * `aa` is the first byte of the SHA-256 of the study UID, in hexadecimal, so that no folder grows too wide.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fdatasync, open as openFile, renameSync, writev, writevSync } from 'node:fs';
+import { closeSync, fdatasync, open as openFile, writev, writevSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -21,11 +21,8 @@ const uidSyntax = /^(?=.{1,64}$)[0-9]+(\.[0-9]+)*$/;
 const knownFoldersLimit = 10_000;
 /** Folders that are kept open for their next sync. */
 const openFoldersLimit = 32;
-/**
- * Empty parts that wait for their contents: creating a file waits for the journal of the file system, which those
- * that are being synced keep busy.
- */
-const preparedParts = 8;
+/** Objects up to this size are written at once, when they are known to be good. */
+export const smallBytes = 4 * 1024 * 1024;
 /** Buffers in one vectored write: IOV_MAX is 1024 on Linux. */
 const vectors = 512;
 
@@ -45,11 +42,6 @@ export interface PartFile {
   discard(): Promise<void>;
 }
 
-interface Part extends PartFile {
-  /** Like `write`, without a trip through the thread pool. */
-  append(chunks: readonly Buffer[]): void;
-}
-
 export interface InstanceFiles {
   readonly root: string;
   /** Path below `root` for an instance. @throws RangeError when a UID has not the syntax of PS3.5. */
@@ -57,10 +49,10 @@ export interface InstanceFiles {
   absolutePath(relative: string): string;
   createPart(): Promise<PartFile>;
   /**
-   * A part of a few megabytes at most, written at once: the page cache takes it in less time than a trip through
-   * the thread pool does.
+   * A part of `smallBytes` at most, all of it known: it is written straight to its place. Every file that is
+   * created or renamed waits for the journal of the file system, which the syncs of others keep busy.
    */
-  writePart(chunks: readonly Buffer[]): Promise<PartFile>;
+  partOf(chunks: readonly Buffer[]): PartFile;
   /**
    * Moves the part to its place. Contents, name and folders are on disk for good only when the promise that
    * `settle` returns has resolved, too; it must be called once.
@@ -83,7 +75,7 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
   const knownFolders = new Map<string, Promise<void>>();
   const folderSyncs = new Map<string, { running: Promise<void>; next?: Promise<void> }>();
   const descriptors = new WeakMap<PartFile, number>();
-  const prepared: Promise<Part>[] = [];
+  const unwritten = new WeakMap<PartFile, readonly Buffer[]>();
   // In order of their last use.
   const openFolders = new Map<string, Promise<FileHandle>>();
   let sequence = 0;
@@ -161,20 +153,15 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     for (const folder of [...openFolders.keys()]) void closeFolder(folder);
   }
 
-  async function newPart(): Promise<Part> {
+  async function createPart(): Promise<PartFile> {
     sequence += 1;
     const path = join(root, 'incoming', `${process.pid}-${sequence}.part`);
     const fd = await opened(path, 'wx');
     let bytes = 0;
-    const part: Part = {
+    const part: PartFile = {
       path,
       get bytes() {
         return bytes;
-      },
-      append(chunks) {
-        for (let i = 0; i < chunks.length; i += vectors) {
-          bytes += appendSync(fd, chunks.slice(i, i + vectors));
-        }
       },
       async write(chunks) {
         for (let i = 0; i < chunks.length; i += vectors) {
@@ -190,18 +177,52 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     return part;
   }
 
-  /** One that waits, or a new one; and another is prepared in its place. */
-  function nextPart(): Promise<Part> {
-    const part = prepared.shift() ?? newPart();
-    while (prepared.length < preparedParts) {
-      const next = newPart();
-      prepared.push(next);
-      next.catch(() => {
-        const at = prepared.indexOf(next);
-        if (at >= 0) prepared.splice(at, 1);
-      });
+  /** Writes a file to its place; undefined when something is there already. */
+  async function writeNew(target: string, chunks: readonly Buffer[]): Promise<number | undefined> {
+    let fd: number;
+    try {
+      fd = await opened(target, 'wx');
+    } catch (error) {
+      if (isCode(error, 'EEXIST')) return undefined;
+      throw error;
     }
-    return part;
+    try {
+      // The page cache takes it in less time than a trip through the thread pool does.
+      for (let i = 0; i < chunks.length; i += vectors) appendSync(fd, chunks.slice(i, i + vectors));
+      return fd;
+    } catch (error) {
+      closeSync(fd);
+      await rm(target, { force: true }).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Both are waited for: a descriptor in use is not closed. */
+  async function settle(fd: number, folder: string): Promise<void> {
+    const ends = await Promise.allSettled([dataSynced(fd), syncFolder(folder)]);
+    closeSync(fd);
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  }
+
+  /** The folder may have been removed behind our back (retention, an operator): then once more from the top. */
+  async function inFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
+    await ensureFolder(folder);
+    try {
+      return await work();
+    } catch (error) {
+      if (!isCode(error, 'ENOENT')) throw error;
+      forgetFolders();
+      await ensureFolder(folder);
+      return work();
+    }
+  }
+
+  async function move(part: PartFile, target: string): Promise<number> {
+    const fd = descriptors.get(part);
+    if (fd === undefined) throw new Error(`${part.path} was not created here`);
+    await inFolder(dirname(target), () => rename(part.path, target));
+    descriptors.delete(part);
+    return fd;
   }
 
   function release(part: PartFile): void {
@@ -220,39 +241,40 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
       return join('archive', aa, study, series, version === 1 ? `${sop}.dcm` : `${sop}.v${version}.dcm`);
     },
     absolutePath: (relative) => join(root, relative),
-    createPart: nextPart,
-    async writePart(chunks) {
-      const part = await nextPart();
-      try {
-        part.append(chunks);
-        return part;
-      } catch (error) {
-        await part.discard();
-        throw error;
-      }
-    },
-    async place(part, relative) {
-      const fd = descriptors.get(part);
-      if (fd === undefined) throw new Error(`${part.path} was not created here`);
-      const target = join(root, relative);
-      await ensureFolder(dirname(target));
-      try {
-        renameSync(part.path, target);
-      } catch (error) {
-        // The folder may have been removed behind our back (retention, an operator): once more from the top.
-        if (!isCode(error, 'ENOENT')) throw error;
-        forgetFolders();
-        await ensureFolder(dirname(target));
-        renameSync(part.path, target);
-      }
-      return {
-        async settle() {
-          // Both are waited for: a descriptor in use is not closed.
-          const ends = await Promise.allSettled([dataSynced(fd), syncFolder(dirname(target))]);
-          release(part);
-          for (const end of ends) if (end.status === 'rejected') throw end.reason;
+    createPart,
+    partOf(chunks) {
+      const part: PartFile = {
+        path: '',
+        bytes: lengthOf(chunks),
+        write: () => Promise.reject(new Error('the part is complete')),
+        discard: async () => {
+          unwritten.delete(part);
         },
       };
+      unwritten.set(part, chunks);
+      return part;
+    },
+    async place(part, relative) {
+      const target = join(root, relative);
+      const folder = dirname(target);
+      const chunks = unwritten.get(part);
+      let fd: number | undefined;
+      if (chunks === undefined) fd = await move(part, target);
+      else {
+        fd = await inFolder(folder, () => writeNew(target, chunks));
+        if (fd === undefined) {
+          const other = await createPart();
+          try {
+            await other.write(chunks);
+            fd = await move(other, target);
+          } catch (error) {
+            await other.discard();
+            throw error;
+          }
+        }
+      }
+      const placed = fd;
+      return { settle: () => settle(placed, folder) };
     },
     async remove(relative) {
       await rm(join(root, relative), { force: true });
@@ -275,8 +297,6 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     ensureFolder: (folder) => ensureFolder(join(root, folder)),
     async close() {
       await Promise.all([...openFolders.keys()].map(closeFolder));
-      const parts = await Promise.allSettled(prepared.splice(0));
-      for (const part of parts) if (part.status === 'fulfilled') await part.value.discard();
     },
   };
 

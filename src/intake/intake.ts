@@ -3,11 +3,13 @@
  */
 import {
   type Archive,
+  attributesOf,
   digestOf,
   digestOfFile,
   type Instance,
   type NewInstance,
   type Source,
+  smallBytes,
 } from '../archive/index.js';
 import type { Queue } from '../queue/index.js';
 import {
@@ -20,7 +22,7 @@ import {
 } from '../series/index.js';
 import type { ObjectHeader, ObjectReader } from './dicom.js';
 import { IntakeError, intakeErrorOf } from './error.js';
-import { type ReadablePart, Receiving, spillBytes } from './receiving.js';
+import { type ReadablePart, Receiving } from './receiving.js';
 
 /** Kind of the jobs that correct one instance; key and payload `instance` are its row id. */
 export const correctKind = 'correct';
@@ -164,7 +166,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
 
   async function store(receiving: Receiving, expected: Expected): Promise<Committed> {
     const inspected =
-      receiving.bytes <= spillBytes
+      receiving.bytes <= smallBytes
         ? await inspect(receiving, expected)
         : await oneAtATime(() => inspect(receiving, expected));
     const { header } = inspected;
@@ -251,7 +253,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
         await receiving.discard();
         return { outcome: 'duplicate', instance: same };
       }
-      const healed = await archive.heal(await receiving.part(), same, dataSetOffset, () => restart(same));
+      const healed = await archive.heal(receiving.part(), same, dataSetOffset, () => restart(same));
       return { outcome: 'stored', instance: healed };
     }
     const latest = versions.at(-1);
@@ -276,7 +278,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
     const classification = classificationOf(header, ownSeries);
     const version = (latest?.version ?? 0) + 1;
     const stored = await archive.add(
-      await receiving.part(),
+      receiving.part(),
       {
         ...about,
         version,
@@ -288,6 +290,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
         source: expected.source,
         receivedAt: archive.clock.now(),
         current: !ownSeries,
+        attributes: attributesOf(values),
         ...routingOf(classification),
       },
       (instance) => {

@@ -1,9 +1,6 @@
 /** Bytes of one object as they arrive: in memory while they are few, in the incoming folder when they are many. */
 import { type FileHandle, open } from 'node:fs/promises';
-import type { InstanceFiles, PartFile } from '../archive/index.js';
-
-/** Objects up to this size are written at once, when they are known to be good. */
-export const spillBytes = 4 * 1024 * 1024;
+import { type InstanceFiles, type PartFile, smallBytes } from '../archive/index.js';
 
 /** One read takes no more: the system's own limit is two gigabytes. */
 const readBytes = 64 * 1024 * 1024;
@@ -48,7 +45,7 @@ export class Receiving {
   async write(chunk: Buffer): Promise<void> {
     this.#bytes += chunk.length;
     this.#chunks.push(chunk);
-    if (this.#part === undefined && this.#bytes <= spillBytes) return;
+    if (this.#part === undefined && this.#bytes <= smallBytes) return;
     await this.#spill();
   }
 
@@ -71,7 +68,8 @@ export class Receiving {
 
   /** Lets `work` read in the file where it lies. */
   async reading<T>(work: (file: ReadablePart) => Promise<T>): Promise<T> {
-    const { path } = await this.part();
+    await this.#spill();
+    const { path } = this.#part!;
     const handle = await open(path, 'r');
     const size = this.#bytes;
     try {
@@ -81,15 +79,10 @@ export class Receiving {
     }
   }
 
-  /** All bytes in a file of the incoming folder, ready to be placed. */
-  async part(): Promise<PartFile> {
-    if (this.#part === undefined && this.#bytes <= spillBytes) {
-      this.#part = await this.files.writePart(this.#chunks);
-      this.#chunks = [];
-      return this.#part;
-    }
-    await this.#spill();
-    return this.#part!;
+  /** All bytes, ready to be placed. */
+  part(): PartFile {
+    this.#part ??= this.files.partOf(this.#chunks);
+    return this.#part;
   }
 
   async discard(): Promise<void> {

@@ -1,5 +1,13 @@
 /** The "correct" job: an instance goes through its model, and what comes out is in the archive before the job ends. */
-import { type Archive, digestOf, type Instance, isDiskFull, type Source } from '../archive/index.js';
+import {
+  type Archive,
+  digestOf,
+  type IndexedAttributes,
+  type Instance,
+  isDiskFull,
+  type Source,
+  smallBytes,
+} from '../archive/index.js';
 import { correctKind } from '../intake/index.js';
 import {
   type Job,
@@ -44,6 +52,8 @@ export interface CorrectingOptions<D> {
       derivation: D,
     ): { seriesInstanceUid: string; sopInstanceUid: string };
   };
+  /** What the index keeps of a part 10 file. */
+  attributesOf(file: Buffer): IndexedAttributes;
   concurrency: number;
   retry: RetryPolicy;
   /** An instance that takes longer is tried again. Default 10 minutes. */
@@ -142,9 +152,10 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       });
       return same;
     }
-    const part = await archive.files.createPart();
+    const small = corrected.file.length <= smallBytes;
+    const part = small ? archive.files.partOf([corrected.file]) : await archive.files.createPart();
     try {
-      await part.write([corrected.file]);
+      if (!small) await part.write([corrected.file]);
       if (same !== undefined) return await archive.heal(part, same, dataSetOffset, () => finish(same));
       const { study, series, sop } = corrected;
       return await archive.add(
@@ -169,6 +180,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
           priority: source.priority,
           quality: figuresOf(corrected.quality),
           receivedAt: archive.clock.now(),
+          attributes: o.attributesOf(corrected.file),
         },
         finish,
       );
