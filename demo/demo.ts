@@ -119,7 +119,15 @@ async function main(): Promise<void> {
     {
       ...config,
       destinations: {
-        pacs: { dimse: { aeTitle: 'PACS', host: '127.0.0.1', port: receiver.port } },
+        pacs: {
+          dimse: {
+            aeTitle: 'PACS',
+            host: '127.0.0.1',
+            port: receiver.port,
+            commitment: 'off',
+            commitmentTimeout: 600_000,
+          },
+        },
       },
       rules: config.rules.map((rule) => ({
         ...rule,

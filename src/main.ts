@@ -1,12 +1,13 @@
 /** The composition root: configuration in, parts wired, started and stopped in order; nothing else. */
 import { join } from 'node:path';
 import { addressOf, openDestinations } from './composition/destinations.js';
+import { openDicomWeb } from './composition/dicomweb.js';
 import { startProvider } from './composition/dimse-provider.js';
+import { openServices } from './composition/dimse-services.js';
 import { openModels } from './composition/models.js';
 import { observe } from './composition/observe.js';
 import type { Config } from './config/index.js';
 import * as dicom from './dicom/index.js';
-import { createSenders, createStoreProvider } from './dicomweb/index.js';
 import { openPipeline } from './pipeline/index.js';
 import type { PipelineEmitter } from './series/index.js';
 import { createMetrics, type Logger } from './telemetry/index.js';
@@ -105,9 +106,11 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     observe(pipeline.events, metrics, logger);
     logger.info({ ...pipeline.recovery }, 'archive opened');
 
+    const services = openServices(config, pipeline);
     const provider = await startProvider({
       config,
       intake: pipeline.intake,
+      services: services.services,
       logger,
       associationEnded: (id) => pipeline.associationEnded(id),
     });
@@ -149,23 +152,14 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       archive: { bytes: pipeline.archive.bytes(), freeBytes: await pipeline.archive.freeBytes() },
       series: pipeline.series.countByState(),
     });
-    const senders = createSenders(() => config.peers);
+    const dicomWeb = openDicomWeb(config, pipeline);
+    stops.push(() => dicomWeb.close());
     const web = createWebApp({
       config,
       metrics,
       logger,
       ready: readiness,
-      dicomWeb: createStoreProvider({
-        intake: pipeline.intake,
-        senderOf: (address) => senders.nameOf(address),
-        acceptMore: () => pipeline.intake.acceptMore(),
-        limits: {
-          requestBytes: config.limits.stowRequestBytes,
-          instanceBytes: config.limits.instanceBytes,
-          instances: config.limits.stowInstances,
-        },
-        onRequestEnd: ({ association }) => pipeline.associationEnded(association),
-      }),
+      dicomWeb: dicomWeb.router,
       ...viewsOfPipeline(pipeline),
       status,
     });
@@ -175,6 +169,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       await http.close();
     });
     pipeline.start();
+    services.start();
     logger.info(
       {
         version: VERSION,

@@ -2,8 +2,9 @@
  * The archive: every object that was received or derived, its bytes on disk and its row in the index.
  */
 import { createReadStream } from 'node:fs';
-import { readFile, statfs } from 'node:fs/promises';
+import { open, readFile, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { IndexedAttributes } from './attributes.js';
 import { type Clock, monotonicClock } from './clock.js';
 import { type Database, openDatabase } from './database.js';
 import { type InstanceFiles, openInstanceFiles, type PartFile } from './files.js';
@@ -45,6 +46,8 @@ export interface NewInstance {
   /** Default true: it takes the place of the version before. False: it is kept beside it. */
   current?: boolean;
   receivedAt: number;
+  /** For queries. Without them it is not found by any until the next start. */
+  attributes?: IndexedAttributes;
 }
 
 export interface Archive {
@@ -85,9 +88,35 @@ export interface Archive {
   freeBytes(): Promise<number>;
   /** Appends to the audit trail, inside the surrounding transaction if there is one. UIDs only, no patient data. */
   audit(event: string, about: { study?: string; series?: string; sop?: string; detail?: string }): void;
+  /** Makes an object known to queries, inside the surrounding transaction. The first of a study or series describes it. */
+  setAttributes(instance: Instance, attributes: IndexedAttributes): void;
   setting(name: string): string | undefined;
   setSetting(name: string, value: string): void;
   close(): Promise<void>;
+}
+
+async function readDataSetAtOnce({ path, bytes, dataSetOffset }: Instance): Promise<Buffer> {
+  const handle = await open(path, 'r');
+  try {
+    // One byte more than there should be, so that a file which has grown is noticed too.
+    const dataSet = Buffer.allocUnsafe(bytes - dataSetOffset + 1);
+    let filled = 0;
+    for (;;) {
+      const { bytesRead } = await handle.read(
+        dataSet,
+        filled,
+        dataSet.length - filled,
+        dataSetOffset + filled,
+      );
+      filled += bytesRead;
+      if (bytesRead === 0 || filled >= bytes - dataSetOffset) break;
+    }
+    const damage = damageOf(dataSetOffset + filled, bytes);
+    if (damage !== undefined) throw new Error(damage);
+    return dataSet.subarray(0, filled);
+  } finally {
+    await handle.close();
+  }
 }
 
 /**
@@ -176,7 +205,25 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       n.priority ?? 0,
       n.quality === undefined ? null : JSON.stringify(n.quality),
     );
-    return get(id)!;
+    const inserted = get(id)!;
+    if (n.attributes !== undefined) setAttributes(inserted, n.attributes);
+    return inserted;
+  }
+
+  function setAttributes(instance: Instance, { study, series, instance: own }: IndexedAttributes): void {
+    db.run(
+      `INSERT INTO studies (study, patient_id, study_date, attributes) VALUES (?, ?, ?, ?) ON CONFLICT (study) DO NOTHING`,
+      instance.study,
+      study.PatientID?.[0] ?? '',
+      (study.StudyDate?.[0] ?? '').replaceAll('.', ''),
+      JSON.stringify(study),
+    );
+    db.run(
+      'UPDATE series SET attributes = ? WHERE id = ? AND attributes IS NULL',
+      JSON.stringify(series),
+      instance.seriesId,
+    );
+    db.run('UPDATE instances SET attributes = ? WHERE id = ?', JSON.stringify(own), instance.id);
   }
 
   function ensureSeries(n: NewInstance): number {
@@ -339,9 +386,7 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     readFile: (instance) => readFile(instance.path),
     async readDataSet(instance) {
       if (instance.bytes <= wholeReadLimit) {
-        const file = await readFile(instance.path);
-        if (file.length !== instance.bytes) throw new Error(damageOf(file.length, instance.bytes));
-        return file.subarray(instance.dataSetOffset);
+        return readDataSetAtOnce(instance);
       }
       const damage = damageOf(await files.size(relative(instance)), instance.bytes);
       if (damage !== undefined) throw new Error(damage);
@@ -353,6 +398,7 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       return found.bavail * found.bsize;
     },
     audit,
+    setAttributes,
     setting,
     setSetting,
     async close() {

@@ -1,5 +1,14 @@
 /** Objects on disk and their index: the only owner of files and of the database. */
 export { type Archive, type NewInstance, openArchive } from './archive.js';
+export {
+  type Attributes,
+  attributesOf,
+  INSTANCE_ATTRIBUTES,
+  type IndexedAttributes,
+  SERIES_ATTRIBUTES,
+  STUDY_ATTRIBUTES,
+} from './attributes.js';
+export { indexMissing } from './backfill.js';
 export { type Clock, monotonicClock } from './clock.js';
 export { type Database, DatabaseError, openDatabase, type Value } from './database.js';
 export { digestOf, digestOfFile } from './digest.js';

@@ -69,6 +69,7 @@ export async function reconcile(
       }),
     );
   }
+  recovery.damaged.sort((a, b) => a.id - b.id);
   return recovery;
 }
 

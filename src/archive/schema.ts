@@ -124,4 +124,36 @@ export const migrations: readonly string[] = [
 
   CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Storage commitment. As user: a pending delivery that was accepted waits, stored, for the peer's commitment.
+  ALTER TABLE deliveries ADD COLUMN stored INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE deliveries ADD COLUMN commitment TEXT;
+  ALTER TABLE deliveries ADD COLUMN commitment_due INTEGER;
+  CREATE INDEX deliveries_by_commitment ON deliveries (commitment) WHERE commitment IS NOT NULL;
+
+  -- As provider: what peers asked for and have not been told yet.
+  CREATE TABLE commitment_requests (
+    id INTEGER PRIMARY KEY,
+    peer TEXT NOT NULL,
+    transaction_uid TEXT NOT NULL,
+    instances TEXT NOT NULL,
+    requested_at INTEGER NOT NULL,
+    UNIQUE (peer, transaction_uid)
+  ) STRICT;
+  `,
+  `
+  -- What queries match and return, as JSON: keyword to values. NULL: stored before this table version, to be read.
+  CREATE TABLE studies (
+    id INTEGER PRIMARY KEY,
+    study TEXT NOT NULL UNIQUE,
+    patient_id TEXT NOT NULL,
+    study_date TEXT NOT NULL,
+    attributes TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX studies_by_patient ON studies (patient_id);
+  CREATE INDEX studies_by_date ON studies (study_date);
+  ALTER TABLE series ADD COLUMN attributes TEXT;
+  ALTER TABLE instances ADD COLUMN attributes TEXT;
+  CREATE INDEX instances_to_index ON instances (id) WHERE attributes IS NULL;
+  `,
 ];

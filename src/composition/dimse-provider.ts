@@ -1,5 +1,11 @@
 import type { Config } from '../config/index.js';
-import { type DimseServer, type StoreRequest, type StoreResponse, startDimseServer } from '../dimse/index.js';
+import {
+  type DimseServer,
+  type DimseService,
+  type StoreRequest,
+  type StoreResponse,
+  startDimseServer,
+} from '../dimse/index.js';
 import { type Intake, IntakeError } from '../intake/index.js';
 import type { Logger } from '../telemetry/index.js';
 
@@ -33,6 +39,8 @@ async function store(intake: Intake, request: StoreRequest): Promise<StoreRespon
 export async function startProvider(options: {
   config: Pick<Config, 'aeTitle' | 'dimse' | 'peers' | 'limits'>;
   intake: Intake;
+  /** Beside verification and storage. */
+  services: readonly DimseService[];
   logger: Logger;
   associationEnded(id: string): void;
 }): Promise<DimseServer> {
@@ -49,6 +57,8 @@ export async function startProvider(options: {
         associationsPerPeer: config.limits.associationsPerPeer,
         maxPduLength: config.limits.pduLength,
       },
+      services: options.services,
+      storesToRequestor: true,
       onStore: (request) => store(intake, request),
       acceptMore: () => intake.acceptMore(),
       onAssociation(event, info) {

@@ -102,6 +102,13 @@ export function loadConfig(options: LoadOptions = {}): Config {
       `dimse.host is ${config.dimse.host}, but peers lists only this machine: nobody else may send; add the senders to peers`,
     );
   }
+  for (const [name, { dimse }] of Object.entries(config.destinations)) {
+    if (dimse?.commitment !== 'required') continue;
+    if (config.peers.some(({ aeTitle }) => aeTitle === '*' || aeTitle === dimse.aeTitle)) continue;
+    warnings.push(
+      `destinations.${name} has to commit to what it is sent, but ${dimse.aeTitle} is not among peers: it can report only on our association, not on one of its own`,
+    );
+  }
   for (const warning of warnings) options.onWarning?.(warning);
   return { ...config, data: resolve(config.data), models: resolve(config.models) };
 }

@@ -56,6 +56,15 @@ function httpUrl(value: string): boolean {
   }
 }
 
+/** RFC 6454 6.2: as browsers write it in the Origin header. */
+function isOrigin(value: string): boolean {
+  try {
+    return /^https?:/.test(value) && new URL(value).origin === value;
+  } catch {
+    return false;
+  }
+}
+
 function redisUrl(value: string): boolean {
   try {
     return /^rediss?:$/.test(new URL(value).protocol);
@@ -67,7 +76,14 @@ function redisUrl(value: string): boolean {
 const strict = <Shape extends z.core.$ZodLooseShape>(shape: Shape) => z.strictObject(shape);
 
 const destination = strict({
-  dimse: strict({ aeTitle, host, port: targetPort, callingAeTitle: aeTitle.optional() }).optional(),
+  dimse: strict({
+    aeTitle,
+    host,
+    port: targetPort,
+    callingAeTitle: aeTitle.optional(),
+    commitment: z.enum(['off', 'required'], { error: 'off or required' }).default('off'),
+    commitmentTimeout: milliseconds.prefault('10m'),
+  }).optional(),
   dicomweb: strict({
     url: text('an http or https address without user, password and query', httpUrl),
     headers: z
@@ -134,6 +150,14 @@ export const configSchema = strict({
     port: listenPort.default(8080),
     allowRemote: z.boolean({ error: 'true or false' }).default(false),
     allowedHosts: z.array(host, { error: 'a list of host names' }).default([]),
+    cors: z
+      .array(
+        text('an origin such as https://viewer.hospital.example: scheme, host and port only', isOrigin),
+        {
+          error: 'a list of origins',
+        },
+      )
+      .default([]),
   }).prefault({}),
   queue: text('embedded, or the address of a Redis server such as redis://127.0.0.1:6379', (value) => {
     return value === 'embedded' || redisUrl(value);
@@ -150,8 +174,10 @@ export const configSchema = strict({
           error: 'an AE title of 1 to 16 printable ASCII characters without backslash, or "*" for any',
         }),
         host,
+        port: targetPort.optional(),
+        retrieve: z.boolean({ error: 'true or false' }).optional(),
       }),
-      { error: 'a list of { aeTitle, host }' },
+      { error: 'a list of { aeTitle, host, port, retrieve }' },
     )
     .prefault([
       { aeTitle: '*', host: '127.0.0.1' },

@@ -2,7 +2,7 @@
  * One thread of the correction pool. It reads and decodes an object, hands its frames to the main thread as network
  * inputs, a window of them at a time, adds the residuals that come back, and writes the derived instance.
  */
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import {
   correctable,
@@ -57,6 +57,10 @@ const works = new Map<number, Work>();
 /** Requests that are being read, so that one which is dropped meanwhile does not come to life afterwards. */
 const opening = new Set<number>();
 
+/** Memory of residuals that have been added, for the next network inputs. */
+const spares: Float32Array<ArrayBuffer>[] = [];
+const SPARES = 4;
+
 function tell(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer);
 }
@@ -75,19 +79,16 @@ function reject(id: number, error: unknown): void {
   }
 }
 
-async function read(source: { path: string } | { bytes: Uint8Array }): Promise<Buffer> {
+/** Reads at once: this thread has nothing else to do meanwhile that would not wait for the disk too. */
+function read(source: { path: string } | { bytes: Uint8Array }): Buffer {
   if ('bytes' in source) {
     return Buffer.from(source.bytes.buffer, source.bytes.byteOffset, source.bytes.byteLength);
   }
   try {
-    return await readFile(source.path);
+    return readFileSync(source.path);
   } catch (error) {
     const { code = 'unknown error' } = error as NodeJS.ErrnoException;
-    throw new CorrectionError(
-      'io',
-      code === 'ENOENT' || code === 'EISDIR',
-      `${source.path} cannot be read: ${code}`,
-    );
+    throw new CorrectionError('io', code === 'ENOENT' || code === 'EISDIR', `cannot be read: ${code}`);
   }
 }
 
@@ -95,7 +96,7 @@ async function open({ id, source, derivation, anyway }: Extract<ToWorker, { kind
   const ms = { read: 0, decode: 0, preprocess: 0, postprocess: 0 };
   let at = performance.now();
   opening.add(id);
-  const file = await read(source);
+  const file = read(source);
   ms.read = performance.now() - at;
   at = performance.now();
   verifyWhole(file);
@@ -146,6 +147,7 @@ function advance(work: Work): void {
       reader.rows,
       reader.columns,
       settings.input,
+      spares.pop(),
     );
     ms.preprocess += performance.now() - at;
     if (input.scale === 0) {
@@ -198,6 +200,7 @@ function add(work: Work, frame: number, residual: Float32Array): void {
     sent.scale / signalPerStored(reader),
     reader.storedRange,
   );
+  if (spares.length < SPARES) spares.push(residual as Float32Array<ArrayBuffer>);
   keepPadding(sent.stored, corrected, reader);
   finish(work, frame, sent.stored, corrected);
   ms.postprocess += performance.now() - at;
@@ -208,8 +211,10 @@ function derive(work: Work): void {
   const at = performance.now();
   const derived = deriveInstance(work.part10, work.corrected, work.derivation);
   // A buffer out of Node's pool shares its memory with others and must not be handed over.
-  const whole = derived.byteOffset === 0 && derived.buffer.byteLength === derived.byteLength;
-  const file = whole ? new Uint8Array(derived.buffer as ArrayBuffer) : Uint8Array.from(derived);
+  const own = derived.byteOffset === 0 && derived.buffer.byteLength !== Buffer.poolSize;
+  const file = own
+    ? new Uint8Array(derived.buffer as ArrayBuffer, 0, derived.byteLength)
+    : new Uint8Array(derived);
   work.ms.postprocess += performance.now() - at;
   works.delete(work.id);
   const corrected: WorkerResult = {

@@ -13,7 +13,8 @@ import {
 } from '../queue/index.js';
 import { deliveryKind, type PipelineEmitter, type SeriesTracker } from '../series/index.js';
 import { type Breaker, createBreaker } from './breaker.js';
-import type { Deliverable, Destination, Outcome } from './destination.js';
+import { createCommitments } from './commitment.js';
+import type { Deliverable, Destination, Outcome, TakeReport } from './destination.js';
 
 export interface DeliveryRetry {
   /** First delay after a failure that may pass, in milliseconds; doubles up to `capMs`. */
@@ -46,6 +47,8 @@ export interface Delivery {
   breakers(): { destination: string; failures: number; until?: number }[];
   /** Tries now, whatever the breaker says. */
   resume(destination: string): void;
+  /** Takes a storage commitment report that came on an association of the peer's own. */
+  commitmentReport: TakeReport;
 }
 
 interface PendingRow {
@@ -60,11 +63,12 @@ export function createDelivery(o: DeliveryOptions): Delivery {
   const { archive, queue, tracker, events, retry } = o;
   const { db, clock } = archive;
   const breakers = new Map<string, Breaker>(o.destinations.map(({ name }) => [name, createBreaker(retry)]));
+  const commitments = createCommitments({ ...o, finished });
 
   function pending(seriesId: number, destination: string): PendingRow[] {
     return db.all<PendingRow>(
       `SELECT d.instance_id, d.refusals FROM deliveries d JOIN instances i ON i.id = d.instance_id
-       WHERE d.series_id = ? AND d.destination = ? AND d.state = 'pending' AND d.enqueued = 1
+       WHERE d.series_id = ? AND d.destination = ? AND d.state = 'pending' AND d.stored = 0 AND d.enqueued = 1
        ORDER BY i.derived_from, i.id`,
       seriesId,
       destination,
@@ -78,6 +82,7 @@ export function createDelivery(o: DeliveryOptions): Delivery {
     );
     const accepted = instances.length > 0 ? await send(destination, seriesId, instances, context) : 0;
     const breaker = breakers.get(destination.name)!;
+    askForCommitment(destination, seriesId);
     const rest = pending(seriesId, destination.name);
     if (accepted > 0) answers(destination.name, breaker);
     if (rest.length === 0) return settled(destination.name, seriesId, accepted);
@@ -98,6 +103,21 @@ export function createDelivery(o: DeliveryOptions): Delivery {
     events.emit('breaker', { destination: destination.name, open: true, until: breaker.until!, message });
     // Behind the others: one series that the destination chokes on must not keep the rest waiting.
     throw new RetryLater(message, breaker.until! - clock.now() + retryDelay(retry, job.attempts));
+  }
+
+  /** What was accepted waits for the destination's commitment, where that is wanted. */
+  function askForCommitment({ name, commitment }: Destination, seriesId: number): void {
+    const stored = "series_id = ? AND destination = ? AND state = 'pending' AND stored = 1";
+    if (db.get(`SELECT 1 FROM deliveries WHERE ${stored} LIMIT 1`, seriesId, name) === undefined) return;
+    db.transaction(() => {
+      if (commitment !== undefined) {
+        commitments.wanted(seriesId, name);
+        return;
+      }
+      // It was wanted when these were sent, and no longer is.
+      db.run(`UPDATE deliveries SET state = 'delivered', message = '' WHERE ${stored}`, seriesId, name);
+      tracker.changed(seriesId);
+    });
   }
 
   function answers(name: string, breaker: Breaker): void {
@@ -141,7 +161,7 @@ export function createDelivery(o: DeliveryOptions): Delivery {
       if (outcomes.length === 0) return;
       db.transaction(() => {
         for (const outcome of outcomes)
-          record(destination.name, seriesId, bySop.get(outcome.sopInstanceUid)!, outcome);
+          record(destination, seriesId, bySop.get(outcome.sopInstanceUid)!, outcome);
       });
       unrecorded = [];
     };
@@ -188,22 +208,26 @@ export function createDelivery(o: DeliveryOptions): Delivery {
     };
   }
 
-  function record(destination: string, seriesId: number, instance: Instance, outcome: Outcome): void {
+  function record(to: Destination, seriesId: number, instance: Instance, outcome: Outcome): void {
+    const { name: destination } = to;
     const has = outcome.outcome === 'accepted' || outcome.outcome === 'warning';
+    const committing = to.commitment !== undefined;
     const refused = outcome.outcome === 'refused' && !outcome.transient;
     db.run(
       `UPDATE deliveries SET attempts = attempts + 1, refusals = refusals + ?1, warning = ?2, status = ?3, message = ?4,
-         updated_at = ?5, state = CASE WHEN ?6 THEN 'delivered' WHEN refusals + ?1 >= ?7 THEN 'failed' ELSE 'pending' END
+         updated_at = ?5, stored = ?10, commitment = NULL,
+         state = CASE WHEN ?6 THEN 'delivered' WHEN refusals + ?1 >= ?7 THEN 'failed' ELSE 'pending' END
        WHERE instance_id = ?8 AND destination = ?9 AND state = 'pending'`,
       refused ? 1 : 0,
       outcome.outcome === 'warning' ? 1 : 0,
       outcome.status ?? null,
       outcome.outcome === 'accepted' ? '' : outcome.message,
       clock.now(),
-      has ? 1 : 0,
+      has && !committing ? 1 : 0,
       retry.maxRefusals,
       instance.id,
       destination,
+      has && committing ? 1 : 0,
     );
     tracker.changed(seriesId);
     const { study, series, sop } = instance;
@@ -223,7 +247,7 @@ export function createDelivery(o: DeliveryOptions): Delivery {
   function giveUp(seriesId: number, destination: string): void {
     db.transaction(() => {
       db.run(
-        "UPDATE deliveries SET state = 'failed', updated_at = ? WHERE series_id = ? AND destination = ? AND state = 'pending' AND enqueued = 1",
+        "UPDATE deliveries SET state = 'failed', updated_at = ? WHERE series_id = ? AND destination = ? AND state = 'pending' AND stored = 0 AND enqueued = 1",
         clock.now(),
         seriesId,
         destination,
@@ -247,7 +271,14 @@ export function createDelivery(o: DeliveryOptions): Delivery {
         `${destination} refused ${failed.length} (${[...names, ...more].join('; ')})`,
       );
     }
-    if (accepted === 0) return;
+    if (accepted > 0) finished(seriesId, destination);
+  }
+
+  /** How long the series took, once nothing of it waits any more. */
+  function finished(seriesId: number, destination: string): void {
+    const waits =
+      "SELECT 1 FROM deliveries WHERE series_id = ? AND destination = ? AND state != 'delivered' LIMIT 1";
+    if (db.get(waits, seriesId, destination) !== undefined) return;
     const row = db.get<{
       study: string;
       series: string;
@@ -270,7 +301,9 @@ export function createDelivery(o: DeliveryOptions): Delivery {
   }
 
   return {
+    commitmentReport: commitments.report,
     start() {
+      commitments.start();
       for (const name of wantedDestinations()) {
         if (breakers.has(name)) continue;
         queue.work(

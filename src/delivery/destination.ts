@@ -29,8 +29,49 @@ export interface SendOptions {
   onOutcome?(outcome: Outcome): void;
 }
 
+export interface SopReference {
+  sopClassUid: string;
+  sopInstanceUid: string;
+}
+
+/** What a destination says it has taken responsibility for, and what not. */
+export interface CommitmentReport {
+  transactionUid: string;
+  committed: readonly SopReference[];
+  failed: readonly (SopReference & { reason: number })[];
+}
+
+/** Takes a report durably; resolves with false when its transaction is not known. */
+export type TakeReport = (report: CommitmentReport) => Promise<boolean>;
+
+export interface CommitmentOptions {
+  signal?: AbortSignal;
+  /** Fires when the report has come on another way. */
+  reported: AbortSignal;
+  onReport: TakeReport;
+}
+
+/** Storage commitment: a destination that is asked whether it keeps what it accepted. */
+export interface Commitment {
+  /** How long a report may take before it is asked for again. */
+  timeoutMs: number;
+  /**
+   * Resolves when the destination has taken the request; the report comes through `onReport`, now or later.
+   * @throws Error, with `transient` false when asking again will hardly help.
+   */
+  request(
+    transactionUid: string,
+    references: readonly SopReference[],
+    options: CommitmentOptions,
+  ): Promise<void>;
+  /** What a Failure Reason (0008,1197) means. */
+  reason(code: number): { text: string; transient: boolean };
+}
+
 export interface Destination {
   readonly name: string;
+  /** Where delivered means committed. */
+  readonly commitment?: Commitment;
   /** An outcome for every instance, whatever happens. */
   send(instances: readonly Deliverable[], options?: SendOptions): Promise<Outcome[]>;
   /** A sentence that says that it answers. @throws Error with a sentence that says why not. */
@@ -52,14 +93,52 @@ export interface StorageUser<T> {
   echo(target: T): Promise<unknown>;
 }
 
+/** The user side of storage commitment, as the dimse folder has it. */
+export interface CommitmentUser<T> {
+  requestCommitment(
+    target: T,
+    request: { transactionUid: string; references: SopReference[] },
+    options: {
+      signal?: AbortSignal;
+      waitMs: number;
+      reported?: AbortSignal;
+      onReport: TakeReport;
+    },
+  ): Promise<void>;
+  failureReason(code: number): { text: string; transient: boolean };
+}
+
+/**
+ * Storage commitment at a DIMSE peer.
+ * @param waitMs how long the association is kept open for a report on it
+ */
+export function dimseCommitment<T>(
+  target: T,
+  dimse: CommitmentUser<T>,
+  { waitMs, timeoutMs }: { waitMs: number; timeoutMs: number },
+): Commitment {
+  return {
+    timeoutMs,
+    reason: dimse.failureReason,
+    request: (transactionUid, references, options) =>
+      dimse.requestCommitment(
+        target,
+        { transactionUid, references: [...references] },
+        { ...options, waitMs },
+      ),
+  };
+}
+
 /** A peer that is sent to by C-STORE. */
 export function dimseDestination<T extends { host: string; port: number; calledAeTitle: string }>(
   name: string,
   target: T,
   dimse: StorageUser<T>,
+  commitment?: Commitment,
 ): Destination {
   return {
     name,
+    ...(commitment && { commitment }),
     send: (instances, options) =>
       dimse.storeInstances(
         target,

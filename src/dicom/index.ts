@@ -2,14 +2,18 @@ export { type Correctable, correctable, correctableSopClasses, isOwnOutput } fro
 export type { DataSet, Element } from './data-set.js';
 export { CODING_SCHEME, type Derivation, derivedUids, EQUIPMENT_MODEL_NAME } from './derivation.js';
 export { deriveInstance } from './derive.js';
-export { keywordOf, tagOf } from './dictionary.js';
+export { dictionaryVr, isPrivate, keywordOf, tagOf, US_OR_SS } from './dictionary.js';
+export { type FragmentFacts, frameStarts } from './encapsulated.js';
 export { DicomError, type DicomErrorCode } from './error.js';
 export { type LargeInstance, openLarge, type RandomAccess } from './large-file.js';
+export { nativeAlternatives, rewriteNative } from './native.js';
 export {
   IMPLEMENTATION_CLASS_UID,
   IMPLEMENTATION_VERSION_NAME,
   type InstanceHeader,
   type Part10,
+  type Part10Beginning,
+  parseBeginning,
   parsePart10,
   readHeader,
   verifyWhole,
@@ -24,8 +28,15 @@ export {
   pixelLayout,
   type StoredPixels,
 } from './pixels.js';
-export { parseDataSet } from './reader.js';
-export { decodableTransferSyntaxes, TransferSyntax } from './transfer-syntax.js';
+export { type PixelDataPlace, parseDataSet } from './reader.js';
+export {
+  type Compression,
+  compressionOf,
+  decodableTransferSyntaxes,
+  isNative,
+  TransferSyntax,
+} from './transfer-syntax.js';
 export { isUid, uidFromName } from './uid.js';
-export { characterSetOf, elementOf, itemsOf, number, numbers, string, strings } from './values.js';
-export { DataSetWriter, type OutgoingElement } from './writer.js';
+export { characterSetOf, elementOf, itemsOf, number, numbers, string, strings, vrOfValue } from './values.js';
+export { isSingleText } from './vr.js';
+export { DataSetWriter, itemToOutgoing, type OutgoingElement, toOutgoing } from './writer.js';

@@ -1,7 +1,13 @@
 /** The DICOM file format: PS3.10 section 7. */
 import { type DataSet, PIXEL_DATA } from './data-set.js';
 import { DicomError } from './error.js';
-import { parseDataSet, parseMetaGroup, verifyDataSet } from './reader.js';
+import {
+  type PixelDataPlace,
+  parseBeforePixelData,
+  parseDataSet,
+  parseMetaGroup,
+  verifyDataSet,
+} from './reader.js';
 import { TransferSyntax } from './transfer-syntax.js';
 import { isUid } from './uid.js';
 import { string } from './values.js';
@@ -92,6 +98,26 @@ export function parsePart10(bytes: Buffer, options: { untilPixelData?: boolean }
   const opened = open(bytes);
   const body = bytes.subarray(opened.dataSetOffset);
   return { ...opened, dataSet: parseDataSet(body, opened.transferSyntaxUid, options) };
+}
+
+/** A part 10 file up to its pixel data. */
+export interface Part10Beginning extends Part10 {
+  /** Where the pixel data is; offsets from the start of the data set. */
+  pixelData?: PixelDataPlace;
+  /** The whole data set when it is deflated. */
+  inflated?: Buffer;
+}
+
+/**
+ * Reads a part 10 file up to its pixel data, from the whole file or its beginning.
+ * @throws DicomError truncated, malformed, not-dicom, unsupported; see `parseBeforePixelData`
+ */
+export function parseBeginning(bytes: Buffer): Part10Beginning {
+  const opened = open(bytes);
+  return {
+    ...opened,
+    ...parseBeforePixelData(bytes.subarray(opened.dataSetOffset), opened.transferSyntaxUid),
+  };
 }
 
 /**

@@ -213,9 +213,9 @@ function nativeFrames(
     return (index) => toStored(layout, even.subarray(index * frameSize, (index + 1) * frameSize));
   }
   return (index) => {
-    const frame = Buffer.from(bytes.subarray(index * frameSize, (index + 1) * frameSize));
-    if (dataSet.bigEndian && layout.bitsAllocated === 16) frame.swap16();
-    return toStored(layout, frame);
+    const frame = bytes.subarray(index * frameSize, (index + 1) * frameSize);
+    const swapped = dataSet.bigEndian && layout.bitsAllocated === 16;
+    return toStored(layout, swapped ? Buffer.from(frame).swap16() : frame);
   };
 }
 

@@ -435,6 +435,51 @@ export function parseDataSet(
   return { elements, bigEndian: stream.bigEndian, explicit: stream.explicit };
 }
 
+/** Where Pixel Data (7FE0,0010), or its float forms, stands in a data set. */
+export interface PixelDataPlace {
+  tag: number;
+  vr: string;
+  /** bytes of the value; undefined when it is encapsulated */
+  length: number | undefined;
+  /** of the value, or of the first item, from the start of the data set */
+  offset: number;
+}
+
+/**
+ * Reads what precedes the pixel data, and where that is, from a data set or the beginning of one. Without `pixelData` in
+ * the result the bytes end before it: of a beginning, more must be read.
+ * @returns `inflated`: the whole data set when it is deflated; offsets are offsets in it
+ * @throws DicomError truncated (of a beginning, more must be read), malformed, unsupported
+ */
+export function parseBeforePixelData(
+  bytes: Buffer,
+  transferSyntaxUid: string,
+): { dataSet: DataSet; pixelData?: PixelDataPlace; inflated?: Buffer } {
+  const stream = openStream(bytes, transferSyntaxUid);
+  const { buffer } = stream;
+  const elements = new Map<number, Element>();
+  const end = readElements({
+    stream,
+    start: 0,
+    end: buffer.length,
+    depth: 0,
+    delimited: false,
+    untilPixelData: true,
+    elements,
+  });
+  const dataSet = { elements, bigEndian: stream.bigEndian, explicit: stream.explicit };
+  const inflated = buffer === bytes ? {} : { inflated: buffer };
+  if (buffer.length - end < 12 || !isPixelData(stream, end, buffer.length)) return { dataSet, ...inflated };
+  readElementHeader(stream, end, Number.MAX_SAFE_INTEGER);
+  const pixelData = {
+    tag,
+    vr,
+    length: length === UNDEFINED_LENGTH ? undefined : length,
+    offset: valueStart,
+  };
+  return { dataSet, pixelData, ...inflated };
+}
+
 /**
  * How many bytes of a data set precede its pixel data; undefined when these bytes do not reach it.
  * @throws DicomError truncated when they end within an element, malformed, unsupported

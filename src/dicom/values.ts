@@ -20,7 +20,7 @@ export function characterSetOf(ds: DataSet): readonly string[] {
 }
 
 /** The VR that the value has: what the stream says, and for an unknown one what the dictionary knows. */
-function vrOfValue(element: Element): string {
+export function vrOfValue(element: Element): string {
   if (element.vr !== 'UN') return element.vr;
   const vr = dictionaryVr(element.tag);
   return vr === US_OR_SS ? 'US' : vr;

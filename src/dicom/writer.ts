@@ -1,4 +1,4 @@
-/** Writes data sets in Explicit VR Little Endian: PS3.5 7.1.2 and A.2. */
+/** Writes data sets in Explicit (PS3.5 7.1.2, A.2) or Implicit VR Little Endian (7.1.3, A.1). */
 import type { DataSet, Element } from './data-set.js';
 import { dictionaryVr, US_OR_SS } from './dictionary.js';
 import { DicomError } from './error.js';
@@ -18,7 +18,11 @@ export class DataSetWriter {
   #buffer: Buffer;
   #length = 0;
 
-  constructor(capacity: number) {
+  /** @param capacity bytes expected; it grows beyond them */
+  constructor(
+    capacity: number,
+    private readonly vrs: 'explicit' | 'implicit' = 'explicit',
+  ) {
     this.#buffer = Buffer.allocUnsafe(Math.max(capacity, 1024));
   }
 
@@ -48,7 +52,10 @@ export class DataSetWriter {
 
   /** Writes the header of a value and returns where the value of `length` bytes goes. */
   header(tag: number, vr: string, length: number): void {
-    if (hasLongLength(vr)) {
+    if (this.vrs === 'implicit') {
+      const at = this.#tag(tag, 8);
+      this.#buffer.writeUInt32LE(length, at + 4);
+    } else if (hasLongLength(vr)) {
       const at = this.#tag(tag, 12);
       this.#buffer.write(vr, at + 4, 'latin1');
       this.#buffer.writeUInt16LE(0, at + 6);

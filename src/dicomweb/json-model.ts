@@ -1,8 +1,22 @@
 /** One attribute of the DICOM JSON Model (PS3.18 F.2). */
 export interface JsonAttribute {
   vr: string;
-  Value?: readonly (string | number | JsonDataSet)[];
+  Value?: readonly JsonValue[];
+  /** The value in base 64. */
+  InlineBinary?: string;
+  /** Where the value can be had. */
+  BulkDataURI?: string;
 }
+
+/** A value of Person Name (PS3.18 F.2.2). */
+export interface PersonName {
+  Alphabetic?: string;
+  Ideographic?: string;
+  Phonetic?: string;
+}
+
+/** null stands for an empty value among others. */
+export type JsonValue = string | number | null | PersonName | JsonDataSet;
 
 /** A data set in the DICOM JSON Model: tags as eight hexadecimal digits in upper case. */
 export interface JsonDataSet {
@@ -22,7 +36,7 @@ export const TAG = {
 } as const;
 
 /** Responses come from outside: what should be a list may be anything. */
-function valuesOf(dataSet: JsonDataSet, tag: string): readonly (string | number | JsonDataSet)[] {
+function valuesOf(dataSet: JsonDataSet, tag: string): readonly JsonValue[] {
   const values = dataSet[tag]?.Value;
   return Array.isArray(values) ? values : [];
 }

@@ -1,4 +1,5 @@
-import type { JsonDataSet } from './json-model.js';
+import { keywordOf } from '../dicom/index.js';
+import type { JsonDataSet, JsonValue, PersonName } from './json-model.js';
 
 const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
 
@@ -23,15 +24,39 @@ function fromXml(text: string): string {
   );
 }
 
+const NAME_PARTS = ['FamilyName', 'GivenName', 'MiddleName', 'NamePrefix', 'NameSuffix'] as const;
+
+function nameGroups(name: PersonName): string {
+  return (['Alphabetic', 'Ideographic', 'Phonetic'] as const)
+    .flatMap((group) => {
+      const text = name[group];
+      if (text === undefined) return [];
+      const parts = text
+        .split('^')
+        .map((part, i) => (part === '' ? '' : `<${NAME_PARTS[i]}>${toXml(part)}</${NAME_PARTS[i]}>`))
+        .slice(0, NAME_PARTS.length);
+      return [`<${group}>${parts.join('')}</${group}>`];
+    })
+    .join('');
+}
+
+function valueElement(vr: string, value: JsonValue, number: number): string {
+  if (value === null) return '';
+  if (vr === 'PN') return `<PersonName number="${number}">${nameGroups(value as PersonName)}</PersonName>`;
+  return typeof value === 'object'
+    ? `<Item number="${number}">${attributes(value as JsonDataSet)}</Item>`
+    : `<Value number="${number}">${toXml(String(value))}</Value>`;
+}
+
 function attributes(dataSet: JsonDataSet): string {
   return Object.entries(dataSet)
-    .map(([tag, { vr, Value = [] }]) => {
-      const values = Value.map((value, index) =>
-        typeof value === 'object'
-          ? `<Item number="${index + 1}">${attributes(value)}</Item>`
-          : `<Value number="${index + 1}">${toXml(String(value))}</Value>`,
-      );
-      return `<DicomAttribute tag="${tag}" vr="${vr}">${values.join('')}</DicomAttribute>`;
+    .map(([tag, { vr, Value = [], InlineBinary, BulkDataURI }]) => {
+      const keyword = keywordOf(Number.parseInt(tag, 16));
+      const named = keyword === undefined ? '' : ` keyword="${toXml(keyword)}"`;
+      const values = Value.map((value, index) => valueElement(vr, value, index + 1));
+      if (InlineBinary !== undefined) values.push(`<InlineBinary>${InlineBinary}</InlineBinary>`);
+      if (BulkDataURI !== undefined) values.push(`<BulkData uri="${toXml(BulkDataURI)}"/>`);
+      return `<DicomAttribute tag="${tag}" vr="${vr}"${named}>${values.join('')}</DicomAttribute>`;
     })
     .join('');
 }

@@ -22,6 +22,7 @@ import type {
   DimseResponse,
   DimseService,
   PeerInformation,
+  ResponseMessage,
 } from './service.js';
 import { Status } from './status.js';
 import { DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN } from './transfer-syntaxes.js';
@@ -51,17 +52,12 @@ const MAX_ASSOCIATE_LENGTH = 1024 * 1024;
 /** Longest data set of a response that is collected in memory (query identifiers). */
 const MAX_RESPONSE_DATA = 16 * 1024 * 1024;
 
-/** A response to a request of ours. */
-export interface ResponseMessage {
-  command: CommandSet;
-  status: number;
-  dataSet?: Buffer;
-}
-
 interface PendingRequest {
   resolve(response: ResponseMessage): void;
   reject(error: Error): void;
   onPending: ((response: ResponseMessage) => void) | undefined;
+  /** Responses whose data sets are being collected; those that follow wait for them. */
+  collecting?: Promise<void>;
 }
 
 function isPending(status: number): boolean {
@@ -379,6 +375,7 @@ export class Association implements DulUser {
     }
     if (this.end !== undefined) return;
     await this.send(context.id, responseCommand(message.command, messageId, response), response.dataSet);
+    response.onSent?.();
   }
 
   private async invoke(
@@ -399,6 +396,7 @@ export class Association implements DulUser {
     const request: DimseRequest = {
       peer: this.peer,
       context,
+      association: this,
       command,
       signal: controller.signal,
       sendPending: (fields, dataSet) =>
@@ -444,20 +442,21 @@ export class Association implements DulUser {
       this.operationsDone += 1;
       request.resolve(answer);
     };
-    if (data === undefined) {
+    if (data === undefined && request.collecting === undefined) {
       deliver();
       return;
     }
-    collect(data).then(
-      (dataSet) => {
-        answer.dataSet = dataSet;
+    const collected = data === undefined ? undefined : collect(data);
+    collected?.catch(() => {});
+    request.collecting = (request.collecting ?? Promise.resolve())
+      .then(async () => {
+        if (collected !== undefined) answer.dataSet = await collected;
         deliver();
-      },
-      (error: Error) => {
+      })
+      .catch((error: Error) => {
         this.pending.delete(id);
         request.reject(error);
-      },
-    );
+      });
   }
 
   private queued(delta: number): void {
@@ -479,7 +478,8 @@ export class Association implements DulUser {
   private silenceIsOurs(): boolean {
     if (this.dul.unsentBytes > 0) return false;
     if (this.dul.isHeld) return true;
-    if (this.options.role === 'acceptor') return this.active > 0 && !this.receiver.inMessage;
+    if (this.options.role === 'acceptor')
+      return this.active > 0 && this.pending.size === 0 && !this.receiver.inMessage;
     return this.waitingForSource || (this.pending.size === 0 && this.sendsWaiting === 0);
   }
 
@@ -491,7 +491,7 @@ export class Association implements DulUser {
 }
 
 function responseCommand(request: CommandSet, messageId: number, response: DimseResponse): CommandSet {
-  const { dataSet, ...fields } = response;
+  const { dataSet, onSent: _onSent, ...fields } = response;
   const command: CommandSet = {
     commandField: request.commandField | RESPONSE_BIT,
     messageIdBeingRespondedTo: messageId,

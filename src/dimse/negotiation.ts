@@ -53,9 +53,13 @@ function resultOf(
     transferSyntax: context.transferSyntaxes[0] ?? IMPLICIT_VR_LITTLE_ENDIAN,
   });
   if (supported === undefined) return rejected(ContextResultReason.abstractSyntaxNotSupported);
-  const transferSyntax = context.transferSyntaxes.find((uid) => supported.transferSyntaxes.has(uid));
-  if (transferSyntax === undefined) return rejected(ContextResultReason.transferSyntaxesNotSupported);
+  const usable = context.transferSyntaxes.filter((uid) => supported.transferSyntaxes.has(uid));
   const roles = rolesOf(role, supported);
+  const preferred = roles.scp
+    ? supported.preferredToRequestor?.find((uid) => usable.includes(uid))
+    : undefined;
+  const transferSyntax = preferred ?? usable[0];
+  if (transferSyntax === undefined) return rejected(ContextResultReason.transferSyntaxesNotSupported);
   if (!roles.scu && !roles.scp) return rejected(ContextResultReason.userRejection);
   return { id: context.id, result: ContextResultReason.acceptance, transferSyntax };
 }
@@ -87,7 +91,12 @@ export function negotiate(
     const result = resultOf(context, supported, proposedRole);
     results.push(result);
     if (supported === undefined || result.result !== ContextResultReason.acceptance) continue;
-    contexts.set(context.id, { id: context.id, abstractSyntax, transferSyntax: result.transferSyntax });
+    contexts.set(context.id, {
+      id: context.id,
+      abstractSyntax,
+      transferSyntax: result.transferSyntax,
+      ...(rolesOf(proposedRole, supported).scp && { requestorIsScp: true }),
+    });
     if (answered.has(abstractSyntax)) continue;
     answered.add(abstractSyntax);
     if (proposedRole !== undefined)
@@ -124,9 +133,16 @@ export function userInformation(maxPduLength: number): UserInformation {
   };
 }
 
+/** An abstract syntax to propose; `roles`: ours, where they are not those of a plain SCU (PS3.7 D.3.3.4). */
+export interface ProposedSyntax {
+  abstractSyntax: string;
+  transferSyntaxes: string[];
+  roles?: { scu: boolean; scp: boolean };
+}
+
 /** A proposal of at most 128 contexts, numbered 1, 3, 5... in the order given. */
 export function propose(
-  contexts: readonly { abstractSyntax: string; transferSyntaxes: string[] }[],
+  contexts: readonly ProposedSyntax[],
   names: { calledAeTitle: string; callingAeTitle: string },
   limits: { maxPduLength: number; operations: number },
 ): AssociateRequest {
@@ -134,13 +150,19 @@ export function propose(
     throw new RangeError(`${contexts.length} presentation contexts, an association carries ${MAX_CONTEXTS}`);
   }
   const user = userInformation(limits.maxPduLength);
+  const roles = new Map(contexts.map(({ abstractSyntax, roles: proposed }) => [abstractSyntax, proposed]));
+  for (const [sopClassUid, proposed] of roles) if (proposed) user.roles.push({ sopClassUid, ...proposed });
   if (limits.operations !== 1) user.asynchronousOperations = { invoked: limits.operations, performed: 1 };
   return {
     protocolVersion: 1,
     calledAeTitle: names.calledAeTitle,
     callingAeTitle: names.callingAeTitle,
     applicationContext: DICOM_APPLICATION_CONTEXT,
-    contexts: contexts.map((context, index) => ({ id: 2 * index + 1, ...context })),
+    contexts: contexts.map(({ abstractSyntax, transferSyntaxes }, index) => ({
+      id: 2 * index + 1,
+      abstractSyntax,
+      transferSyntaxes,
+    })),
     user,
   };
 }

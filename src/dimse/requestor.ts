@@ -3,7 +3,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { Association, endError } from './association.js';
 import { DimseError } from './errors.js';
-import { propose } from './negotiation.js';
+import { type ProposedSyntax, propose } from './negotiation.js';
 import {
   type AssociateAccept,
   type AssociateRequest,
@@ -141,7 +141,7 @@ const refusalsOf = new WeakMap<Association, { request: AssociateRequest; refusal
  */
 export async function associate(
   target: DimseTarget,
-  contexts: readonly { abstractSyntax: string; transferSyntaxes: string[] }[],
+  contexts: readonly ProposedSyntax[],
   options: { signal?: AbortSignal; services?: readonly DimseService[] } = {},
 ): Promise<Association> {
   const timeouts = timeoutsOf(target);
@@ -212,7 +212,7 @@ function grantedOperations(asked: number, granted: number | undefined): number {
 
 /** The accepted context of an abstract syntax, with this transfer syntax when one is given. */
 export function contextFor(
-  association: Association,
+  association: Pick<Association, 'contexts'>,
   abstractSyntax: string,
   transferSyntax?: string,
 ): AcceptedContext | undefined {

@@ -7,6 +7,8 @@ export interface SupportedSyntax {
   transferSyntaxes: { has(uid: string): boolean };
   /** Roles that the association requestor may take (PS3.7 D.3.3.4). Storage: scu. */
   requestorRoles: { scu: boolean; scp: boolean };
+  /** Chosen first, whatever the requestor's order, where it is to receive from us (role SCP): what everything can be sent in. */
+  preferredToRequestor?: readonly string[];
   /** Answer to SOP class extended negotiation (PS3.7 D.3.3.5); absent: none is given, the defaults hold. */
   extended?: (information: Buffer) => Buffer | undefined;
 }
@@ -16,6 +18,29 @@ export interface AcceptedContext {
   id: number;
   abstractSyntax: string;
   transferSyntax: string;
+  /** True when the association requestor is SCP here, so that the acceptor may send requests (C-GET). */
+  requestorIsScp?: boolean;
+}
+
+/** A response to a request of ours. */
+export interface ResponseMessage {
+  command: CommandSet;
+  status: number;
+  dataSet?: Buffer;
+}
+
+/** The association that a request came on, for services that answer with requests of their own. */
+export interface AssociationHandle {
+  readonly contexts: ReadonlyMap<number, AcceptedContext>;
+  readonly isEnded: boolean;
+  readonly whenEnded: Promise<unknown>;
+  /** Sends a request and resolves with its final response. Rejects with DimseError when the association ends first. */
+  request(
+    contextId: number,
+    command: Omit<CommandSet, 'messageId' | 'hasDataSet'>,
+    dataSet?: Buffer | AsyncIterable<Buffer>,
+    onPending?: (response: ResponseMessage) => void,
+  ): Promise<ResponseMessage>;
 }
 
 /** Who is at the other end of the association. */
@@ -30,6 +55,7 @@ export interface PeerInformation {
 export interface DimseRequest {
   peer: PeerInformation;
   context: AcceptedContext;
+  association: AssociationHandle;
   command: CommandSet;
   data?: DataStream;
   /** Fires when the requestor sends C-CANCEL for this request, or the association ends. */
@@ -42,6 +68,8 @@ export interface DimseRequest {
 export interface DimseResponse extends Partial<CommandSet> {
   status: number;
   dataSet?: Buffer;
+  /** Called once the response has been sent. */
+  onSent?: () => void;
 }
 
 /** A service class in the provider role. */

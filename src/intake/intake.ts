@@ -3,6 +3,7 @@
  */
 import {
   type Archive,
+  attributesOf,
   digestOf,
   digestOfFile,
   type Instance,
@@ -289,6 +290,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
         source: expected.source,
         receivedAt: archive.clock.now(),
         current: !ownSeries,
+        attributes: attributesOf(values),
         ...routingOf(classification),
       },
       (instance) => {

@@ -2,6 +2,7 @@
 import {
   type Archive,
   digestOf,
+  type IndexedAttributes,
   type Instance,
   isDiskFull,
   type Source,
@@ -51,6 +52,8 @@ export interface CorrectingOptions<D> {
       derivation: D,
     ): { seriesInstanceUid: string; sopInstanceUid: string };
   };
+  /** What the index keeps of a part 10 file. */
+  attributesOf(file: Buffer): IndexedAttributes;
   concurrency: number;
   retry: RetryPolicy;
   /** An instance that takes longer is tried again. Default 10 minutes. */
@@ -177,6 +180,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
           priority: source.priority,
           quality: figuresOf(corrected.quality),
           receivedAt: archive.clock.now(),
+          attributes: o.attributesOf(corrected.file),
         },
         finish,
       );

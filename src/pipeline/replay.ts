@@ -70,7 +70,7 @@ export async function replaySeries<D>(
       enqueue(instance);
     }
     const deliveries = db.run(
-      "UPDATE deliveries SET state = 'pending', enqueued = 0, refusals = 0, attempts = 0 WHERE series_id = ? AND state IN ('failed', 'pending')",
+      "UPDATE deliveries SET state = 'pending', enqueued = 0, refusals = 0, attempts = 0, commitment = NULL WHERE series_id = ? AND state IN ('failed', 'pending')",
       view.id,
     ).changes;
     for (const { name } of view.destinations) queue.replay(deliveryKind(name), String(view.id));

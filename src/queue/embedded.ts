@@ -20,6 +20,8 @@ import {
 const defaultLeaseMs = 60_000;
 /** A job that was being worked on at this many deaths of the process is taken for their cause. */
 const defaultMaxCrashes = 20;
+/** How often leases are looked at. */
+const expiryLookMs = 500;
 /** When the database refuses a write (a full disk), it is asked again after this. */
 const refusedMs = 1000;
 /** Longest sleep of an idle worker: bounds the harm of a due time that was written by another clock. */
@@ -55,6 +57,8 @@ interface Worker {
   running: Set<Running>;
   timer?: NodeJS.Timeout;
   scheduled: boolean;
+  /** When leases are next looked at for one that has run out. */
+  lookForExpiredAt: number;
 }
 
 export interface EmbeddedQueueOptions {
@@ -128,24 +132,22 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
       return;
     }
     const token = randomUUID();
-    const rows = db.transaction(() => {
+    if (now >= worker.lookForExpiredAt) {
+      worker.lookForExpiredAt = now + expiryLookMs;
       releaseExpired(worker.kind, now);
-      const ids = db.all<{ id: number }>(
-        "SELECT id FROM jobs WHERE kind = ? AND state = 'queued' AND run_at <= ? ORDER BY priority DESC, id LIMIT ?",
+    }
+    const rows = db
+      .all<JobRow>(
+        `UPDATE jobs SET state = 'leased', attempts = attempts + 1, token = ?, lease_until = ? WHERE id IN (
+           SELECT id FROM jobs WHERE kind = ? AND state = 'queued' AND run_at <= ? ORDER BY priority DESC, id LIMIT ?)
+         RETURNING *`,
+        token,
+        now + leaseOf(worker),
         worker.kind,
         now,
         free,
-      );
-      for (const { id } of ids) {
-        db.run(
-          "UPDATE jobs SET state = 'leased', attempts = attempts + 1, token = ?, lease_until = ? WHERE id = ?",
-          token,
-          now + leaseOf(worker),
-          id,
-        );
-      }
-      return ids.map(({ id }) => db.get<JobRow>('SELECT * FROM jobs WHERE id = ?', id)!);
-    });
+      )
+      .sort((a, b) => b.priority - a.priority || a.id - b.id);
     for (const row of rows) start(worker, jobOf(row), token);
     if (rows.length < free) {
       const next = db.get<{ at: number | null }>(
@@ -300,16 +302,22 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
     wake,
     work(kind, workerOptions, handler) {
       if (workers.has(kind)) throw new Error(`there is a worker for "${kind}" already`);
-      workers.set(kind, { kind, options: workerOptions, handler, running: new Set(), scheduled: false });
+      workers.set(kind, {
+        kind,
+        options: workerOptions,
+        handler,
+        running: new Set(),
+        scheduled: false,
+        lookForExpiredAt: 0,
+      });
       wake(kind);
     },
-    replay(kind, key) {
-      const now = clock.now();
+    replay(kind, key, delayMs = 0) {
       const { changes } = db.run(
         `UPDATE jobs SET state = 'queued', run_at = ?, error = CASE state WHEN 'dead' THEN NULL ELSE error END,
            attempts = 0, crashes = 0
          WHERE kind = ? AND (? IS NULL OR key = ?) AND state IN ('queued', 'dead')`,
-        now,
+        clock.now() + delayMs,
         kind,
         key ?? null,
         key ?? null,

@@ -81,8 +81,8 @@ export interface Queue {
   add(job: NewJob): void;
   /** Takes jobs of a kind until the queue closes. */
   work(kind: string, options: WorkerOptions, handler: (job: Job, context: JobContext) => Promise<void>): void;
-  /** Revives dead letters and makes waiting jobs due now. Returns how many. */
-  replay(kind: string, key?: string): number;
+  /** Revives dead letters and makes waiting jobs due now, or after `delayMs`. Returns how many. */
+  replay(kind: string, key?: string, delayMs?: number): number;
   /** Removes a job that is not running. */
   remove(kind: string, key: string): void;
   state(kind: string, key: string): JobState | undefined;

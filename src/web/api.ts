@@ -1,5 +1,5 @@
 import { type Request, type Response, Router } from 'express';
-import { encodePng, type Picture } from './png.js';
+import { encodePng, type Picture } from '../dicomweb/index.js';
 import type { PreviewKind } from './preview.js';
 import { SERIES_STATES, type SeriesView, type SliceView, type StatusView } from './views.js';
 

@@ -4,7 +4,7 @@ import type { Config } from '../config/index.js';
 import type { Logger, Metrics } from '../telemetry/index.js';
 import { type ApiParts, createApi } from './api.js';
 import { createEventStream } from './event-stream.js';
-import { knownHosts, sameOrigin, securityHeaders } from './security.js';
+import { crossOrigin, knownHosts, sameOrigin, securityHeaders } from './security.js';
 import type { Readiness } from './views.js';
 
 export interface WebParts extends ApiParts {
@@ -30,15 +30,17 @@ const UI = fileURLToPath(new URL('../../../src/web/ui', import.meta.url));
 
 /** Errors become a sentence without internals; what happened stands in the log. */
 function errorAnswer(logger: WebParts['logger']): ErrorRequestHandler {
-  return (error: unknown, request, response, next) => {
+  // Four parameters are what makes it an error handler.
+  return (error: unknown, request, response, _next) => {
     const status: unknown = (error as { status?: unknown } | undefined)?.status;
     if (typeof status === 'number' && status >= 400 && status < 500) {
-      if (response.headersSent) next(error);
+      if (response.headersSent) request.socket.destroy();
       else response.status(status).json({ error: 'the request is malformed' });
       return;
     }
     logger.error({ err: error, method: request.method, route: request.path }, 'a request failed');
-    if (response.headersSent) next(error);
+    // Half an answer must not look whole.
+    if (response.headersSent) request.socket.destroy();
     else response.status(500).json({ error: 'the server failed at this request; its log says why' });
   };
 }
@@ -71,6 +73,7 @@ export function createWebApp(parts: WebParts): WebApp {
     view: (series) => parts.series.get(series),
   });
   app.use(knownHosts([parts.config.http.host, ...parts.config.http.allowedHosts]));
+  app.use('/dicom-web', crossOrigin(parts.config.http.cors));
   app.use(sameOrigin);
   app.use('/dicom-web', parts.dicomWeb);
   app.get('/api/events', (request, response) => events.handle(request, response));

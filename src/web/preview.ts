@@ -1,4 +1,4 @@
-import type { Picture } from './png.js';
+import type { Picture } from '../dicomweb/index.js';
 
 /** Stored pixels of one frame; `inverted` for MONOCHROME1. */
 export interface PreviewFrame {

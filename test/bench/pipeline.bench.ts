@@ -184,9 +184,14 @@ export const bench: Bench = async ({ args, log }) => {
     const ratios: Record<string, number> = {};
     await pass(parts, SERIES_SLICES);
     const raws: number[] = [];
+    const engineMs: number[] = [];
     const passes: Passed[] = [];
     for (let i = 0; i < rounds; i += 1) {
+      const before = processorMs(process.pid);
+      const startedAt = performance.now();
       raws.push(await engineThroughput(engine, side, Math.min(8, engine.capacity.batch), 5));
+      const ran = (raws.at(-1)! * (performance.now() - startedAt)) / 1000;
+      engineMs.push((processorMs(process.pid) - before) / ran);
       passes.push(await pass(parts, roundSlices));
       const { slices, seconds } = passes.at(-1)!;
       log(
@@ -198,6 +203,7 @@ export const bench: Bench = async ({ args, log }) => {
       figures.engine_slicesPerSecond = round(median(raws));
       figures.pipeline_slicesPerSecond = round(median(through));
       ratios.pipeline_vs_engine = round(median(through.map((value, i) => value / raws[i]!)));
+      figures.engine_processorMsPerSlice = round(median(engineMs));
       const total = passes.reduce((sum, { slices }) => sum + slices, 0);
       for (const part of ['server', 'scanner', 'pacs'] as const) {
         const ms = passes.reduce((sum, { processor }) => sum + processor[part], 0);

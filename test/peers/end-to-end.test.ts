@@ -58,8 +58,11 @@ test('real series travel from DCMTK through the server to DCMTK and Orthanc, ove
     if (files === undefined) return;
     sources.set(name, files);
   }
-  const [storescp, orthanc] = [await startStorescp(t), await startOrthanc(t)];
   const [dicomPort, httpPort] = [await freePort(), await freePort()];
+  const storescp = await startStorescp(t);
+  const orthanc = await startOrthanc(t, {
+    DicomModalities: { mcnet: { AET: 'MCNET', Host: '127.0.0.1', Port: dicomPort } },
+  });
   const folder = temporaryFolder(t, 'end-to-end');
   const config = join(folder, 'mcnet.yaml');
   writeFileSync(
@@ -70,9 +73,10 @@ http: { host: 127.0.0.1, port: ${httpPort} }
 engine: cpu
 peers:
   - { aeTitle: SCANNER, host: 127.0.0.1 }
+  - { aeTitle: ORTHANC, host: 127.0.0.1 }
 destinations:
   storescp: { dimse: { aeTitle: PACS, host: 127.0.0.1, port: ${storescp.port} } }
-  orthanc: { dimse: { aeTitle: ${orthanc.aeTitle}, host: 127.0.0.1, port: ${orthanc.dicomPort} } }
+  orthanc: { dimse: { aeTitle: ${orthanc.aeTitle}, host: 127.0.0.1, port: ${orthanc.dicomPort}, commitment: required } }
   dicomweb: { dicomweb: { url: "${orthanc.dicomWebUrl}" } }
 rules:
   - name: every MR

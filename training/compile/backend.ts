@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import type { UpsampledConvolution } from './kernels/upsampled.js';
 import { GraphRecorder } from './recorder.js';
 import {
   type Layout,
@@ -20,6 +21,15 @@ interface Entry extends TracedTensor {
   references: number;
 }
 
+/** How a value of the graph came about, where a kernel that takes it can then compute in a cheaper way. */
+export type Origin =
+  /** `image` (NCHW) enlarged twofold by nearest neighbour. */
+  | { kind: 'upsampled'; image: string }
+  /** The gradient of a 3×3 convolution with respect to an input of even rows and columns. */
+  | { kind: 'inputGradient'; dy: string; filter: string; shape: UpsampledConvolution }
+  /** `image` (NCHW) times one factor for each channel, of any shape with so many elements. */
+  | { kind: 'scaled'; image: string; factors: string };
+
 /**
  * A TensorFlow.js backend that computes nothing: its kernels record the nodes of an ONNX graph. Outside
  * `startRecording` … `stopRecording` tensors are plain constants, so that a model can be built and its first
@@ -31,6 +41,7 @@ export class TracingBackend extends tf.KernelBackend {
   private readonly entries: tf.DataStorage<Entry>;
   private recording: GraphRecorder | undefined;
   private frozen = false;
+  private readonly origins = new Map<string, Origin>();
 
   constructor() {
     super();
@@ -45,9 +56,15 @@ export class TracingBackend extends tf.KernelBackend {
     return this.recording;
   }
 
+  /** Whether the graph is one for inference, with constant weights. */
+  get isFrozen(): boolean {
+    return this.frozen;
+  }
+
   /** Begins a graph; `freeze` lets known values (a trained network's weights) become its constants. */
   startRecording(freeze = false): GraphRecorder {
     this.recording = new GraphRecorder();
+    this.origins.clear();
     this.frozen = freeze;
     return this.recording;
   }
@@ -61,6 +78,18 @@ export class TracingBackend extends tf.KernelBackend {
     const entry = this.entries.get(dataId);
     entry.value = { kind: 'symbol', name, layout, stored: entry.shape };
     this.graph.input({ name, type: 'float32', shape: storedShape(entry.shape, layout) });
+  }
+
+  /**
+   * Remembers how a value of the graph came about. Not in a graph for inference, whose constant filters ONNX
+   * Runtime prepares itself.
+   */
+  setOrigin(name: string, origin: Origin): void {
+    if (!this.frozen) this.origins.set(name, origin);
+  }
+
+  originOf(name: string): Origin | undefined {
+    return this.origins.get(name);
   }
 
   /** Replaces what a tensor stands for. */

@@ -1,5 +1,6 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { dicomFiles, isDicomFolder } from './dicom-series.js';
 import { volumeName } from './nifti.js';
 import { type Volume, VolumeError, voxelSize } from './volume.js';
 
@@ -8,17 +9,33 @@ export type Coverage = 'brain' | 'head';
 
 export interface CatalogueEntry {
   readonly name: string;
+  /** A NIfTI file, or a folder with a DICOM series. */
   readonly file: string;
   /** From subjects.tsv (columns subject, coverage) where the folder has one; else null, to be found with {@link coverageOf}. */
   readonly coverage: Coverage | null;
 }
 
-/** The volumes (.nii, .nii.gz) of a folder, by name. Throws VolumeError when there are none. */
+/**
+ * The volumes of a folder, by name: NIfTI files (.nii, .nii.gz), and folders in it that hold a DICOM series each.
+ *
+ * @throws VolumeError when there are none, or two of the same name
+ */
 export function listVolumes(folder: string): CatalogueEntry[] {
-  const names = existsSync(folder) ? readdirSync(folder) : [];
-  const files = names.filter((file) => /\.nii(\.gz)?$/i.test(file)).sort();
+  const names = existsSync(folder) ? readdirSync(folder).sort() : [];
+  const files = names.filter((name) => {
+    const file = join(folder, name);
+    return statSync(file, { throwIfNoEntry: false })?.isDirectory() === true
+      ? isDicomFolder(file)
+      : /\.nii(\.gz)?$/i.test(name);
+  });
   if (files.length === 0) {
-    throw new VolumeError(`${folder}: no NIfTI volumes (.nii, .nii.gz) in this folder`);
+    const advice =
+      names.length > 0 && dicomFiles(folder).length > 0
+        ? '; it holds DICOM files itself: put each series into a folder of its own in it'
+        : '';
+    throw new VolumeError(
+      `${folder}: no NIfTI volumes (.nii, .nii.gz) and no folders with DICOM series in this folder${advice}`,
+    );
   }
   const coverages = new Map<string, Coverage>();
   const table = join(folder, 'subjects.tsv');
@@ -35,8 +52,14 @@ export function listVolumes(folder: string): CatalogueEntry[] {
       }
     }
   }
+  const seen = new Map<string, string>();
   return files.map((file) => {
     const name = volumeName(file);
+    const twin = seen.get(name);
+    if (twin !== undefined) {
+      throw new VolumeError(`${folder}: ${twin} and ${file} have the same name ${name}; rename one`);
+    }
+    seen.set(name, file);
     return { name, file: join(folder, file), coverage: coverages.get(name) ?? null };
   });
 }

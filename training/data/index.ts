@@ -1,4 +1,5 @@
 export * from './catalogue.js';
+export { readDicomSeries } from './dicom-series.js';
 export * from './mask.js';
 export * from './nifti.js';
 export * from './phantom.js';
@@ -6,4 +7,5 @@ export * from './random.js';
 export * from './slices.js';
 export * from './split.js';
 export * from './volume.js';
-export * from './writeNifti.js';
+export * from './volume-file.js';
+export * from './write-nifti.js';

@@ -1,4 +1,5 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createRandom } from './random.js';
 
 export type SplitPart = 'training' | 'validation' | 'test';
@@ -109,4 +110,26 @@ export function readSplit(file: string): Split {
   }
   checkSplit(split as unknown as Split, file);
   return split as unknown as Split;
+}
+
+/**
+ * The split of a folder of volumes: its own split.json where it has one, else {@link makeSplit}.
+ *
+ * @throws SplitError when split.json leaks, or names a volume that is not in the folder, or lacks one that is
+ */
+export function splitOfFolder(folder: string, volumeNames: readonly string[], seed = 1): Split {
+  const file = join(folder, 'split.json');
+  if (!existsSync(file)) return makeSplit(volumeNames, seed);
+  const split = readSplit(file);
+  const listed = new Set(SPLIT_PARTS.flatMap((part) => split[part]));
+  const present = new Set(volumeNames);
+  const absent = [...listed].filter((name) => !present.has(name));
+  const unlisted = volumeNames.filter((name) => !listed.has(name));
+  if (absent.length > 0) throw new SplitError(`${file}: there is no volume ${absent[0]} in ${folder}`);
+  if (unlisted.length > 0) {
+    throw new SplitError(`${file}: the volume ${unlisted[0]} is in no part; list it or move it away`);
+  }
+  const empty = SPLIT_PARTS.find((part) => split[part].length === 0);
+  if (empty !== undefined) throw new SplitError(`${file}: the part ${empty} has no volumes`);
+  return split;
 }

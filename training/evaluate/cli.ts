@@ -9,7 +9,7 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import cliProgress from 'cli-progress';
 import { DatasetError } from '../simulation/index.js';
-import { evaluateDataset } from './evaluateDataset.js';
+import { evaluateDataset } from './evaluate-dataset.js';
 import { EvaluationError } from './model.js';
 import { COVERAGE_GROUPS, GROUP_NAMES, type Spread, summarise } from './summary.js';
 

@@ -1,5 +1,5 @@
-export * from './evaluateDataset.js';
-export * from './matchFactor.js';
+export * from './evaluate-dataset.js';
+export * from './match-factor.js';
 export {
   EvaluationError,
   type ModelFolder,
@@ -7,6 +7,6 @@ export {
   readModelFolder,
   type SliceCorrector,
 } from './model.js';
-export * from './pairedTests.js';
+export * from './paired-tests.js';
 export * from './similarity.js';
 export * from './summary.js';

@@ -1,5 +1,5 @@
 import type { Coverage } from '../data/index.js';
-import type { SliceRow } from './evaluateDataset.js';
+import type { SliceRow } from './evaluate-dataset.js';
 import type { SliceFigures } from './similarity.js';
 
 /** Mean and sample standard deviation of the finite values. */

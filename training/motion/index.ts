@@ -1,4 +1,4 @@
 export * from './generate.js';
-export * from './inPlane.js';
+export * from './in-plane.js';
 export * from './read.js';
 export * from './trace.js';

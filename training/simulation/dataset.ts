@@ -14,7 +14,7 @@ import {
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { CatalogueEntry } from '../data/index.js';
+import { type CatalogueEntry, volumeDigest } from '../data/index.js';
 import type { MotionTrace } from '../motion/index.js';
 import { type Recipe, SIMULATION_VERSION } from './recipe.js';
 import type { SampleFacts } from './sample.js';
@@ -91,7 +91,7 @@ export function datasetDigest(
   hash.update(JSON.stringify({ version: SIMULATION_VERSION, recipe }));
   for (const volume of volumes) {
     hash.update(`${volume.name}\t${volume.coverage}\t`);
-    hash.update(createHash('sha256').update(readFileSync(volume.file)).digest());
+    hash.update(Buffer.from(volumeDigest(volume.file), 'hex'));
   }
   for (const trace of traces) {
     hash.update(`${trace.name}\t${trace.points}\t`);
@@ -100,6 +100,16 @@ export function datasetDigest(
     );
   }
   return hash.digest('hex');
+}
+
+/** Where a data set is kept in a cache. */
+export function datasetFolder(cache: string, recipe: Pick<Recipe, 'name' | 'part'>, digest: string): string {
+  return join(cache, `${recipe.name}-${recipe.part}-${digest.slice(0, 12)}`);
+}
+
+/** Whether a data set was made to its end: its index is written last. */
+export function isWhole(folder: string): boolean {
+  return existsSync(join(folder, 'index.json'));
 }
 
 /**
@@ -114,8 +124,8 @@ export async function makeDataset(options: MakeDatasetOptions): Promise<Dataset>
   if (volumes.length === 0) throw new DatasetError(`recipe ${recipe.name}: there are no volumes`);
   if (traces.length === 0) throw new DatasetError(`recipe ${recipe.name}: there are no motion traces`);
   const digest = datasetDigest(recipe, volumes, traces);
-  const folder = join(options.cache, `${recipe.name}-${recipe.part}-${digest.slice(0, 12)}`);
-  if (existsSync(join(folder, 'index.json'))) return openDataset(folder);
+  const folder = datasetFolder(options.cache, recipe, digest);
+  if (isWhole(folder)) return openDataset(folder);
   mkdirSync(folder, { recursive: true });
   const tasks = volumes.map((volume, shard): ShardTask => ({ shard, volume }));
   const records = new Map<number, SampleRecord[]>();
@@ -191,31 +201,28 @@ async function runWorkers(
   const queue = [...tasks];
   const runOne = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const worker = new Worker(new URL('./datasetWorker.js', import.meta.url), { workerData: setting });
-      const stop = (error: Error): void => {
+      const worker = new Worker(new URL('./dataset-worker.js', import.meta.url), { workerData: setting });
+      let failure: Error | undefined;
+      const fail = (error: unknown): void => {
+        failure ??= error instanceof Error ? error : new Error(String(error));
         queue.length = 0;
-        void worker.terminate();
-        reject(error);
       };
-      const next = (): void => {
-        const task = queue.shift();
-        if (task === undefined) {
-          void worker.terminate().then(() => resolve());
-        } else worker.postMessage(task);
-      };
+      // null lets the worker end by itself
+      const next = (): void => worker.postMessage(queue.shift() ?? null);
       worker.on('message', (answer: ShardAnswer) => {
-        if ('error' in answer) {
-          stop(new DatasetError(answer.error));
-          return;
-        }
         try {
+          if ('error' in answer) throw new DatasetError(answer.error);
           onDone(answer.shard);
-          next();
         } catch (error) {
-          stop(error instanceof Error ? error : new Error(String(error)));
+          fail(error);
         }
+        next();
       });
-      worker.on('error', stop);
+      worker.on('error', fail);
+      worker.on('exit', () => {
+        if (failure === undefined) resolve();
+        else reject(failure);
+      });
       next();
     });
   if (tasks.length === 0) return;

@@ -1,7 +1,8 @@
 export * from './dataset.js';
 export * from './fft.js';
-export * from './inPlane.js';
+export * from './in-plane.js';
 export * from './recipe.js';
+export * from './rigid.js';
 export * from './sample.js';
 export { addScalp } from './scalp.js';
 export { prepareSpectrum2d, type Spectrum2d, sampleLine } from './spectrum2d.js';

@@ -1,6 +1,6 @@
 import type { Coverage, SlicePlane, SplitPart } from '../data/index.js';
 import type { MotionKind } from '../motion/index.js';
-import type { PhaseEncodingDirection } from './inPlane.js';
+import type { PhaseEncodingDirection } from './in-plane.js';
 
 /** Raised when the simulation's arithmetic changes: cached data sets of other versions are then made anew. */
 export const SIMULATION_VERSION = 1;

@@ -28,7 +28,7 @@ import {
   phaseEncodeLines,
   prepareSlice,
   reconstruct,
-} from './inPlane.js';
+} from './in-plane.js';
 import type { RandomSampling, Recipe, StackSampling } from './recipe.js';
 import { addScalp } from './scalp.js';
 

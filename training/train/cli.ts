@@ -3,6 +3,7 @@ import { SingleBar } from 'cli-progress';
 import { DatasetError, openDataset } from '../simulation/index.js';
 import { createCompiledEngine } from './compiled.js';
 import { joinSamples, samplesOf, selectSamples, type TrainingSamples } from './dataset.js';
+import { createTensorflowEngine } from './eager.js';
 import { messageOf, TrainingError } from './errors.js';
 import { parseOptions } from './options.js';
 import { train } from './train.js';
@@ -39,7 +40,10 @@ try {
     );
   }
   const validation = open(options.validation);
-  const engine = createCompiledEngine(options.config, { threads: options.threads });
+  const engine =
+    options.backend === 'tensorflow'
+      ? await createTensorflowEngine(options.config)
+      : createCompiledEngine(options.config, { threads: options.threads });
   console.log(`device: ${engine.device}`);
   console.log(`${training.count} training slices, ${validation.count} validation slices, run ${options.run}`);
   const interactive = process.stdout.isTTY === true;

@@ -13,6 +13,7 @@ import { correct, createTrainer, meanSsim, type SsimWindow, type StepInputs } fr
 import type { Batch } from './batches.js';
 import type { TrainingConfig } from './config.js';
 import { averageName, type TrainingEngine, type ValidationFigures, type VariableInfo } from './engine.js';
+import { SessionCache } from './session-cache.js';
 
 /**
  * The engine that runs training steps traced to ONNX: one session for each image shape, all on the same weights.
@@ -20,13 +21,16 @@ import { averageName, type TrainingEngine, type ValidationFigures, type Variable
  */
 export function createCompiledEngine(
   config: Pick<TrainingConfig, 'network' | 'loss' | 'adam' | 'seed'>,
-  options: SessionOptions = {},
+  options: SessionOptions & {
+    /** Sessions kept for training and as many for validation: one for each image shape in use. */
+    sessions?: number;
+  } = {},
 ): TrainingEngine {
   const { initial, roles } = firstValues(config);
   const live = new StepState();
   const averaged = new StepState();
-  const steps = new Map<string, Promise<StepSession>>();
-  const validations = new Map<string, Promise<StepSession>>();
+  const steps = new SessionCache<StepSession>(options.sessions ?? keptSessions);
+  const validations = new SessionCache<StepSession>(options.sessions ?? keptSessions);
   const weightNames = roles.filter(({ role }) => role === 'weight').map(({ name }) => name);
 
   const declare = (step: CapturedStep): void => {
@@ -39,17 +43,13 @@ export function createCompiledEngine(
   declare(captureTraining(config, { count: 1, rows: smallest, columns: smallest }));
 
   const sessionFor = (
-    sessions: Map<string, Promise<StepSession>>,
+    sessions: SessionCache<StepSession>,
     batch: Batch,
     capture: (config: CaptureConfig, shape: BatchShape) => CapturedStep,
-  ): Promise<StepSession> => {
-    const key = `${batch.count}x${batch.rows}x${batch.columns}`;
-    const known = sessions.get(key);
-    if (known !== undefined) return known;
-    const created = StepSession.create(capture(config, batch), options);
-    sessions.set(key, created);
-    return created;
-  };
+  ): Promise<StepSession> =>
+    sessions.get(`${batch.count}x${batch.rows}x${batch.columns}`, () =>
+      StepSession.create(capture(config, batch), options),
+    );
   /** SSIM's window is a variable of the validation graph that no training state holds. */
   const validationState = (variables: readonly CapturedVariable[]): StepState => {
     averaged.declare(variables, (name) => initial.get(name)!);
@@ -102,15 +102,17 @@ export function createCompiledEngine(
       else averaged.write(weight, values);
     },
     async close() {
-      for (const session of [...steps.values(), ...validations.values()]) await (await session).release();
-      steps.clear();
-      validations.clear();
+      await steps.releaseAll();
+      await validations.releaseAll();
     },
   };
 }
 
 type CaptureConfig = Pick<TrainingConfig, 'network' | 'loss' | 'adam' | 'seed'>;
 type BatchShape = Pick<Batch, 'count' | 'rows' | 'columns'>;
+
+/** More shapes than a set of mixed native matrices has after padding. */
+const keptSessions = 16;
 
 /** Rows and columns of the image with which the variables are first declared. */
 const smallest = 64;

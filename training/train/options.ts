@@ -10,6 +10,7 @@ export interface TrainingOptions {
   run: string;
   from?: string;
   config: TrainingConfig;
+  backend: 'compiled' | 'tensorflow';
   threads: number;
   checkpointSeconds: number;
   validationSlices: number;
@@ -65,6 +66,12 @@ export function parseOptions(argv: readonly string[]): TrainingOptions {
     .option('--average <decay>', 'decay of the averaged weights, 0 for none', weight, 0.998)
     .option('--no-augment', 'no flips, transpositions and gains')
     .option('--seed <number>', 'seed of weights, order and augmentation', weight, 1)
+    .option(
+      '--backend <compiled|tensorflow>',
+      'steps compiled to ONNX, or TensorFlow run eagerly by tfjs-node-gpu or tfjs-node',
+      choice('compiled', 'tensorflow'),
+      'compiled',
+    )
     .option('--threads <count>', 'threads of a step, 0 for all cores', weight, 0)
     .option('--checkpoint-seconds <seconds>', 'time between checkpoints', positive, 300)
     .option('--validation-slices <count>', 'slices of a validation', positive, 128)
@@ -77,6 +84,7 @@ export function parseOptions(argv: readonly string[]): TrainingOptions {
     validation: options.validation,
     run: options.run,
     ...(options.from === undefined ? {} : { from: options.from }),
+    backend: options.backend,
     threads: options.threads,
     checkpointSeconds: options.checkpointSeconds,
     validationSlices: options.validationSlices,
@@ -134,6 +142,7 @@ interface Parsed {
   average: number;
   augment: boolean;
   seed: number;
+  backend: TrainingOptions['backend'];
   threads: number;
   checkpointSeconds: number;
   validationSlices: number;

@@ -1,6 +1,7 @@
 /** The thread of one ONNX Runtime session: `session.run` blocks it, and nothing else. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { getPriority, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { LaneReply, LaneRequest, OnnxLaneOptions } from './lane.js';
@@ -14,6 +15,23 @@ function reply(message: LaneReply, transfer: ArrayBuffer[] = []): void {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message.trim() : String(error);
+}
+
+/** How far the threads that compute step back behind those that receive, decode and send. */
+const NICE = 5;
+
+/**
+ * Networks take every core for as long as they are given work: what feeds them, and what answers a sender, must not
+ * wait for a turn. Linux keeps the priority of each thread; elsewhere it would be the whole process's.
+ */
+function stepBack(): void {
+  if (process.platform !== 'linux') return;
+  try {
+    const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+    setPriority(thread, Math.min(19, getPriority(thread) + NICE));
+  } catch {
+    // Without /proc, or not allowed: the threads compete on equal terms.
+  }
 }
 
 /** The session for this lane; the network has one input named "input" and an output named "residual". */
@@ -57,8 +75,11 @@ function runtimeVersion(): string {
 }
 
 try {
+  if (options.provider === 'cpu') stepBack();
   const session = await openSession();
   let last = Promise.resolve();
+  /** The input of the run before: memory for an answer of the same size. */
+  let spare: Float32Array<ArrayBuffer> | undefined;
   port.on('message', (request: LaneRequest) => {
     if (request === 'close') {
       void last.then(() => session.release()).finally(() => port.close());
@@ -66,13 +87,16 @@ try {
     }
     last = last.then(async () => {
       try {
-        const answer = new Float32Array(request.data.length);
+        const { length } = request.data;
+        const answer = spare?.length === length ? spare : new Float32Array(length);
+        spare = undefined;
         const dims = [...request.shape];
         await session.run(
           { input: new Tensor('float32', request.data, dims) },
           { residual: new Tensor('float32', answer, dims) },
           { logSeverityLevel: 4 },
         );
+        spare = request.data as Float32Array<ArrayBuffer>;
         reply({ kind: 'result', id: request.id, data: answer }, [answer.buffer]);
       } catch (error) {
         reply({ kind: 'error', id: request.id, message: messageOf(error) });

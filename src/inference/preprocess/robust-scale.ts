@@ -39,14 +39,60 @@ export function robustScale(
     throw new RangeError(`a percentile is above 0 and at most 100, got ${percentile}`);
   }
   const zero = zeroLevel(pixels);
-  const reference = percentileAbove(pixels, zero, referencePercentile);
+  const above = isSmallInteger(pixels) ? countedPercentiles(pixels) : soughtPercentiles(pixels);
+  const reference = above(zero, referencePercentile);
   if (reference === undefined) return 0;
-  const foreground = percentileAbove(pixels, zero + foregroundShare * (reference - zero), percentile);
+  const foreground = above(zero + foregroundShare * (reference - zero), percentile);
   return foreground === undefined ? 0 : foreground - zero;
+}
+
+/**
+ * The nearest-rank percentile of the finite pixels above a threshold: always one of the pixels, so that the
+ * same slice as integers or as floating-point numbers has the same scale. Undefined when no pixel is above.
+ */
+type PercentileAbove = (threshold: number, percentile: number) => number | undefined;
+
+type SmallIntegers = Uint8Array | Int8Array | Uint16Array | Int16Array;
+
+function isSmallInteger(pixels: ArrayLike<number>): pixels is SmallIntegers {
+  return (
+    pixels instanceof Uint16Array ||
+    pixels instanceof Int16Array ||
+    pixels instanceof Uint8Array ||
+    pixels instanceof Int8Array
+  );
+}
+
+/** Smallest value of an Int16Array. */
+const lowest = -32768;
+
+/** A bin for every value from the smallest Int16 to the largest Uint16; used for one slice after the other. */
+const histogram = new Uint32Array(2 ** 16 - lowest);
+
+/** One histogram serves every threshold; the answers hold until the next slice is counted. */
+function countedPercentiles(pixels: SmallIntegers): PercentileAbove {
+  histogram.fill(0);
+  for (let i = 0; i < pixels.length; i += 1) histogram[pixels[i]! - lowest]! += 1;
+  return (threshold, percentile) => {
+    const first = Math.floor(threshold) + 1 - lowest;
+    let count = 0;
+    for (let bin = first; bin < histogram.length; bin += 1) count += histogram[bin]!;
+    if (count === 0) return undefined;
+    let rank = Math.max(1, Math.ceil((percentile / 100) * count));
+    let bin = first;
+    while (rank > histogram[bin]!) rank -= histogram[bin++]!;
+    return bin + lowest;
+  };
+}
+
+function soughtPercentiles(pixels: ArrayLike<number>): PercentileAbove {
+  return (threshold, percentile) => percentileAbove(pixels, threshold, percentile);
 }
 
 /** The intensity that stands for "no signal": 0, or the smallest finite pixel where that is negative. */
 export function zeroLevel(pixels: ArrayLike<number>): number {
+  // Pixels without a sign have no negative values.
+  if (pixels instanceof Uint16Array || pixels instanceof Uint8Array) return 0;
   let minimum = 0;
   for (let i = 0; i < pixels.length; i += 1) {
     const value = pixels[i]!;
@@ -58,10 +104,7 @@ export function zeroLevel(pixels: ArrayLike<number>): number {
 const bins = 1024;
 const fewEnoughToSort = 512;
 
-/**
- * The nearest-rank percentile of the finite pixels above a threshold: always one of the pixels, so that the
- * same slice as integers or as floating-point numbers has the same scale. Undefined when no pixel is above.
- */
+/** By histograms that close in on the value. */
 function percentileAbove(
   pixels: ArrayLike<number>,
   threshold: number,

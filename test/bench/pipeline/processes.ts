@@ -121,7 +121,7 @@ export interface Server {
   close(): Promise<void>;
 }
 
-/** `mcnet serve` with a rule that takes every MR series; `MCNET_BENCH_NODE_OPTIONS` are options for its Node. */
+/** `mcnet serve` with a rule that takes every MR series; `BENCH_NODE_OPTIONS` are options for its Node. */
 export async function startServerProcess(o: {
   folder: string;
   model: { folder: string; name: string };
@@ -142,9 +142,7 @@ rules:
 log: { level: debug }
 `,
   );
-  const nodeOptions = (process.env.MCNET_BENCH_NODE_OPTIONS ?? '')
-    .split(' ')
-    .filter((option) => option !== '');
+  const nodeOptions = (process.env.BENCH_NODE_OPTIONS ?? '').split(' ').filter((option) => option !== '');
   const child = spawn(
     process.execPath,
     [...nodeOptions, here('../../../src/cli.js'), 'serve', '--config', config],
@@ -156,7 +154,10 @@ log: { level: debug }
   const dicomPort = await new Promise<number>((resolve, reject) => {
     child.once('exit', (code) => reject(new Error(`the server ended with code ${code}`)));
     createInterface({ input: child.stdout }).on('line', (text) => {
-      if (!text.startsWith('{')) return;
+      if (!text.startsWith('{')) {
+        if (process.env.BENCH_NODE_OPTIONS) console.error(text);
+        return;
+      }
       const line = JSON.parse(text) as LogLine & { dicom?: string };
       if (line.msg === 'listening') resolve(Number(line.dicom!.split(':').at(-1)));
       if (line.level === 'error' || line.level === 'warn') console.error(text);

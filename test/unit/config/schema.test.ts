@@ -45,7 +45,14 @@ test('no file: loopback only, senders from loopback only, data in ./var', () => 
 test('the example loads', () => {
   const config = loadConfig({ file: example });
   assert.deepEqual(config.destinations.pacs, {
-    dimse: { aeTitle: 'PACS', host: '127.0.0.1', port: 4242, callingAeTitle: 'MCNET' },
+    dimse: {
+      aeTitle: 'PACS',
+      host: '127.0.0.1',
+      port: 4242,
+      callingAeTitle: 'MCNET',
+      commitment: 'off',
+      commitmentTimeout: 600_000,
+    },
   });
   assert.equal(config.destinations.vna?.dicomweb?.timeout, 60_000);
   assert.equal(config.limits.instanceBytes, 4 * 2 ** 30);
@@ -147,7 +154,7 @@ extra: 1
 
 test('a value of the wrong shape is named with the keys that belong there', () => {
   assert.deepEqual(problems('http: 8080\n'), [
-    'http (line 1): 8080 is not accepted; expected a mapping with the keys host, port, allowRemote, allowedHosts',
+    'http (line 1): 8080 is not accepted; expected a mapping with the keys host, port, allowRemote, allowedHosts, cors',
   ]);
 });
 

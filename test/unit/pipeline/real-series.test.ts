@@ -5,48 +5,12 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import * as dicom from '../../../src/dicom/index.js';
-import { type Model, openPipeline } from '../../../src/pipeline/index.js';
+import { openPipeline } from '../../../src/pipeline/index.js';
 import { atEnd, eventually, FakeDestination, temporaryFolder } from './synthetic.js';
+import { unchanged } from './unchanged-model.js';
 
 const data = join(process.env.MCNET_DATA ?? '../shared/data', 'dicom');
 const skip = existsSync(data) ? false : `no shared data at ${data} (set MCNET_DATA)`;
-
-async function derive(path: string, derivation: dicom.Derivation): Promise<Buffer> {
-  const source = dicom.parsePart10(await readFile(path));
-  const { frames } = await dicom.decodeFrames(source);
-  return dicom.deriveInstance(source, frames, derivation);
-}
-
-const unchanged: Model<dicom.Derivation> = {
-  derivation: (source) => ({
-    model: { name: 'none', version: '1', sha256: '0' },
-    configurationDigest: '0',
-    softwareVersion: '1',
-    manufacturer: 'test',
-    deviceUid: '2.25.1',
-    at: new Date(source.receivedAt),
-  }),
-  corrector: {
-    async correct({ path, derivation }) {
-      const file = await derive(path, derivation).catch((error: unknown) => {
-        throw Object.assign(error instanceof Error ? error : new Error(String(error)), {
-          permanent: error instanceof dicom.DicomError,
-        });
-      });
-      const header = dicom.readHeader(file);
-      return {
-        file,
-        study: header.studyInstanceUid,
-        series: header.seriesInstanceUid,
-        sop: header.sopInstanceUid,
-        sopClass: header.sopClassUid,
-        transferSyntax: header.transferSyntaxUid,
-        quality: {},
-        ms: {},
-      };
-    },
-  },
-};
 
 async function open(t: TestContext) {
   const pacs = new FakeDestination('pacs');

@@ -161,7 +161,15 @@ export async function startFakeServer(changes: Partial<WebParts> & { port?: numb
   const log: string[] = [];
   const retried: string[] = [];
   const web = createWebApp({
-    config: { http: { host: '127.0.0.1', port: 0, allowRemote: false, allowedHosts: ['mcnet.example'] } },
+    config: {
+      http: {
+        host: '127.0.0.1',
+        port: 0,
+        allowRemote: false,
+        allowedHosts: ['mcnet.example'],
+        cors: ['https://viewer.example'],
+      },
+    },
     metrics: createMetrics({ processMetrics: false }),
     logger: createLogger({ level: 'debug', stream: { write: (line: string) => log.push(line) } }),
     ready: () => ({ ready: true, checks: [{ name: 'engine', ok: true, message: 'cpu' }] }),

@@ -2,7 +2,14 @@ import * as tf from '@tensorflow/tfjs';
 import type { TracingBackend } from '../backend.js';
 import { int, ints } from '../onnx.js';
 import type { GraphRecorder } from '../recorder.js';
+import { canBlock, recordBlockedConvolution } from './blocked.js';
+import { filterGradient } from './filter-gradient.js';
 import { traceKernel } from './register.js';
+import {
+  recordUpsampledConvolution,
+  recordUpsampledFilterGradient,
+  type UpsampledConvolution,
+} from './upsampled.js';
 
 type Conv2DAttributes = tf.Conv2DAttrs;
 type Conv2DInfo = tf.backend_util.Conv2DInfo;
@@ -52,27 +59,96 @@ function recordConvolution(
   const { strides, pad, dilations, dimRoundingMode, dataFormat } = attributes;
   checkDataFormat(dataFormat);
   const info = convolutionInfo(x.shape, filter.shape, strides, dilations, pad, dimRoundingMode);
-  const operands = [backend.materialise(x, 'channelsFirst'), filterForwards(backend, filter)];
-  if (bias !== undefined) operands.push(backend.materialise(bias));
-  const name = backend.graph.node('Conv', operands, {
+  const image = backend.materialise(x, 'channelsFirst');
+  const small = upsampledFrom(backend, image, info);
+  if (small !== undefined) {
+    const name = recordUpsampledConvolution(
+      backend.graph,
+      small.image,
+      backend.materialise(filter, 'filter'),
+      bias === undefined ? undefined : backend.materialise(bias),
+      small.shape,
+    );
+    return backend.symbol(name, info.outShape, 'channelsFirst');
+  }
+  const attributesOfConv = {
     kernel_shape: ints(info.filterHeight, info.filterWidth),
     strides: ints(info.strideHeight, info.strideWidth),
     dilations: ints(info.dilationHeight, info.dilationWidth),
     pads: ints(info.padInfo.top, info.padInfo.left, info.padInfo.bottom, info.padInfo.right),
-  });
+  };
+  const blocked = {
+    inputs: info.inChannels,
+    outputs: info.outChannels,
+    filterRows: info.filterHeight,
+    filterColumns: info.filterWidth,
+    rows: info.outHeight,
+    columns: info.outWidth,
+    attributes: attributesOfConv,
+  };
+  if (bias === undefined && !backend.isFrozen && canBlock(blocked)) {
+    const stored = backend.materialise(filter, 'filter');
+    const name = recordBlockedConvolution(backend.graph, image, stored, 'forwards', blocked);
+    return backend.symbol(name, info.outShape, 'channelsFirst');
+  }
+  const operands = [image, filterForwards(backend, filter)];
+  if (bias !== undefined) operands.push(backend.materialise(bias));
+  const name = backend.graph.node('Conv', operands, attributesOfConv);
   return backend.symbol(name, info.outShape, 'channelsFirst');
+}
+
+/** The small image where a convolution is a 3×3 one of an image upsampled twofold. */
+function upsampledFrom(
+  backend: TracingBackend,
+  image: string,
+  info: Conv2DInfo,
+): { image: string; shape: UpsampledConvolution } | undefined {
+  const origin = backend.originOf(image);
+  if (origin?.kind !== 'upsampled' || !isPlain3x3(info)) return undefined;
+  return { image: origin.image, shape: smallShape(info) };
+}
+
+function isPlain3x3(info: Conv2DInfo): boolean {
+  const { padInfo } = info;
+  return (
+    [info.filterHeight, info.filterWidth].every((size) => size === 3) &&
+    [info.strideHeight, info.strideWidth, info.dilationHeight, info.dilationWidth].every(
+      (size) => size === 1,
+    ) &&
+    [padInfo.top, padInfo.left, padInfo.bottom, padInfo.right].every((size) => size === 1)
+  );
+}
+
+function smallShape(info: Conv2DInfo): UpsampledConvolution {
+  return {
+    batch: info.batchSize,
+    rows: info.inHeight / 2,
+    columns: info.inWidth / 2,
+    inputs: info.inChannels,
+    outputs: info.outChannels,
+  };
 }
 
 /** OIHW. Constants are rearranged while tracing. */
 function filterForwards(backend: TracingBackend, filter: tf.TensorInfo): string {
-  const { value, shape } = backend.lookUp(filter);
+  if (backend.lookUp(filter).value.kind !== 'symbol') return backend.materialise(filter, 'oihw');
+  return outputsInputsFirst(backend.graph, backend.materialise(filter, 'filter'), filter.shape);
+}
+
+/** OHWI to OIHW. */
+function outputsInputsFirst(graph: GraphRecorder, stored: string, shape: readonly number[]): string {
   const [height, width, inputs, outputs] = shape as [number, number, number, number];
-  if (inputs === 1 && value.kind === 'symbol') {
-    const stored = backend.materialise(filter, 'filter');
-    return backend.graph.node('Reshape', [stored, backend.graph.integers([outputs, 1, height, width])]);
-  }
-  if (value.kind !== 'symbol') return backend.materialise(filter, 'oihw');
-  return backend.graph.node('Transpose', [backend.materialise(filter, 'filter')], { perm: ints(0, 3, 1, 2) });
+  const target = graph.integers([outputs, inputs, height, width]);
+  if (inputs === 1) return graph.node('Reshape', [stored, target]);
+  const taps = height * width;
+  // The same as a Transpose, but on all cores.
+  const exchanged = graph.node(
+    'FusedMatMul',
+    [graph.node('Reshape', [stored, graph.integers([outputs, taps, inputs])]), identityMatrix(graph, taps)],
+    { transA: int(1), transB: int(0) },
+    'com.microsoft',
+  );
+  return graph.node('Reshape', [exchanged, target]);
 }
 
 /**
@@ -88,22 +164,10 @@ function recordInputGradient(
 ): tf.TensorInfo {
   const { graph } = backend;
   const { filterHeight, filterWidth, inChannels, outChannels, strideHeight, strideWidth, padInfo } = info;
-  const stored = backend.materialise(filter, 'filter');
-  const gradient = backend.materialise(dy, 'channelsFirst');
+  const { image: gradient, factors } = withoutFactors(backend, dy, info);
+  const stored = scaleFilter(graph, backend.materialise(filter, 'filter'), factors, outChannels);
   if (strideHeight === 1 && strideWidth === 1) {
-    const taps = filterHeight * filterWidth;
-    const flat = graph.node('Reshape', [stored, graph.integers([outChannels, taps, inChannels])]);
-    const turned =
-      taps === 1
-        ? flat
-        : graph.node('Gather', [flat, graph.integers(range(taps).reverse())], { axis: int(1) });
-    const matrix = graph.node('Reshape', [turned, graph.integers([outChannels * taps, inChannels])]);
-    const exchanged = graph.node('Transpose', [matrix], { perm: ints(1, 0) });
-    const weights = graph.node('Reshape', [
-      exchanged,
-      graph.integers([inChannels, outChannels, filterHeight, filterWidth]),
-    ]);
-    const name = graph.node('Conv', [gradient, weights], {
+    const attributes = {
       kernel_shape: ints(filterHeight, filterWidth),
       strides: ints(1, 1),
       dilations: ints(1, 1),
@@ -113,7 +177,43 @@ function recordInputGradient(
         filterHeight - 1 - padInfo.bottom,
         filterWidth - 1 - padInfo.right,
       ),
-    });
+    };
+    const blocked = {
+      inputs: outChannels,
+      outputs: inChannels,
+      filterRows: filterHeight,
+      filterColumns: filterWidth,
+      rows: info.inHeight,
+      columns: info.inWidth,
+      attributes,
+    };
+    const plain = (): string => {
+      const taps = filterHeight * filterWidth;
+      const flat = graph.node('Reshape', [stored, graph.integers([outChannels, taps, inChannels])]);
+      const turned =
+        taps === 1
+          ? flat
+          : graph.node('Gather', [flat, graph.integers(range(taps).reverse())], { axis: int(1) });
+      const matrix = graph.node('Reshape', [turned, graph.integers([outChannels * taps, inChannels])]);
+      const exchanged = graph.node('Transpose', [matrix], { perm: ints(1, 0) });
+      const weights = graph.node('Reshape', [
+        exchanged,
+        graph.integers([inChannels, outChannels, filterHeight, filterWidth]),
+      ]);
+      return graph.node('Conv', [gradient, weights], attributes);
+    };
+    const name =
+      !backend.isFrozen && canBlock(blocked)
+        ? recordBlockedConvolution(graph, gradient, stored, 'backwards', blocked)
+        : plain();
+    if (isPlain3x3(info) && info.inHeight % 2 === 0 && info.inWidth % 2 === 0) {
+      backend.setOrigin(name, {
+        kind: 'inputGradient',
+        dy: gradient,
+        filter: stored,
+        shape: smallShape(info),
+      });
+    }
     return backend.symbol(name, info.inShape, 'channelsFirst');
   }
   const padded = padInfo.top + padInfo.left + padInfo.bottom + padInfo.right > 0;
@@ -124,7 +224,7 @@ function recordInputGradient(
       info.inHeight - reached(info.outHeight, strideHeight, filterHeight) + padInfo.top + padInfo.bottom;
     const beyondColumns =
       info.inWidth - reached(info.outWidth, strideWidth, filterWidth) + padInfo.left + padInfo.right;
-    const name = graph.node('ConvTranspose', [gradient, filterForwards(backend, filter)], {
+    const name = graph.node('ConvTranspose', [gradient, outputsInputsFirst(graph, stored, filter.shape)], {
       kernel_shape: ints(filterHeight, filterWidth),
       strides: ints(strideHeight, strideWidth),
       pads: ints(padInfo.top, padInfo.left, padInfo.bottom, padInfo.right),
@@ -163,7 +263,16 @@ function recordFilterGradient(
   const { filterHeight, filterWidth, inChannels, outChannels, strideHeight, strideWidth, padInfo } = info;
   const filterShape = [filterHeight, filterWidth, inChannels, outChannels];
   const image = backend.materialise(x, 'channelsFirst');
-  const gradient = backend.materialise(dy, 'channelsFirst');
+  const { image: gradient, factors } = withoutFactors(backend, dy, info);
+  const shaped = (name: string): tf.TensorInfo => {
+    const shape = [outChannels, filterHeight, filterWidth, inChannels];
+    const filter = graph.node('Reshape', [name, graph.integers(shape)]);
+    return backend.symbol(scaleFilter(graph, filter, factors, outChannels), filterShape, 'filter');
+  };
+  const small = upsampledFrom(backend, image, info);
+  if (small !== undefined) {
+    return shaped(recordUpsampledFilterGradient(graph, small.image, gradient, small.shape));
+  }
   const shared = {
     batch: info.batchSize,
     outputs: outChannels,
@@ -181,8 +290,7 @@ function recordFilterGradient(
       top: padInfo.top,
       left: padInfo.left,
     });
-    const shape = [outChannels, filterHeight, filterWidth, inChannels];
-    return backend.symbol(graph.node('Reshape', [name, graph.integers(shape)]), filterShape, 'filter');
+    return shaped(name);
   }
   const stride = strideHeight;
   if (strideWidth !== stride || filterHeight % stride !== 0 || filterWidth % stride !== 0) {
@@ -212,92 +320,36 @@ function recordFilterGradient(
   const interleaved = graph.node('Transpose', [graph.node('Reshape', [name, graph.integers(split)])], {
     perm: ints(0, 1, 3, 2, 4, 5),
   });
-  const shape = [outChannels, filterHeight, filterWidth, inChannels];
-  return backend.symbol(graph.node('Reshape', [interleaved, graph.integers(shape)]), filterShape, 'filter');
-}
-
-interface StrideOneShape {
-  batch: number;
-  inputs: number;
-  outputs: number;
-  rows: number;
-  columns: number;
-  outRows: number;
-  outColumns: number;
-  filterRows: number;
-  filterColumns: number;
-  top: number;
-  left: number;
+  return shaped(interleaved);
 }
 
 /**
- * dW[o, ky, kx, i] = Σ dy[n, o, y, x] · image[n, i, y + ky − top, x + kx − left], as a tensor [O·ky, kx, I].
- *
- * The rows of dy are stacked once for every vertical shift (a Gather of whole rows); the image is shifted
- * horizontally by a Pad with negative pads; one matrix product for each horizontal shift. Where the spatial
- * extent is large every image of the batch has its own product and the products are added up; where the filters
- * are larger than the activations the batch is made part of the summed dimension instead.
+ * The incoming gradient without a factor for each channel, such as a normalisation leaves behind: the factors are
+ * applied to the filter or to its gradient instead, where those are smaller.
  */
-function filterGradient(graph: GraphRecorder, image: string, dy: string, shape: StrideOneShape): string {
-  const { batch, inputs, outputs, rows, columns, outRows, outColumns, filterRows, filterColumns } = shape;
-  const merge = batch > 1 && outRows * outColumns * 2 < inputs * filterColumns;
-  const swap = { perm: ints(1, 0, 2, 3) };
-  const x = merge ? graph.node('Transpose', [image], swap) : image;
-  const gradient = merge ? graph.node('Transpose', [dy], swap) : dy;
-  const [outer, inner] = merge ? [outputs, batch] : [batch, outputs];
-
-  const stacked = stackRows(graph, gradient, { ...shape, outer, inner, merge });
-  const depth = rows * outColumns * (merge ? batch : 1);
-  const matrixShape = merge ? [outputs * filterRows, depth] : [batch, outputs * filterRows, depth];
-  const left = graph.node('Reshape', [stacked, graph.integers(matrixShape)]);
-  const products = range(filterColumns).map((tap) => {
-    const before = shape.left - tap;
-    const after = outColumns - columns - before;
-    const shifted =
-      before === 0 && after === 0
-        ? x
-        : graph.node('Pad', [x, graph.integers([0, 0, 0, before, 0, 0, 0, after])]);
-    const right = graph.node('Reshape', [
-      shifted,
-      graph.integers(merge ? [inputs, depth] : [batch, inputs, depth]),
-    ]);
-    const matrix = graph.node(
-      'FusedMatMul',
-      [left, right],
-      { transA: int(0), transB: int(1) },
-      'com.microsoft',
-    );
-    const sum =
-      merge || batch === 1
-        ? matrix
-        : graph.node('ReduceSum', [matrix, graph.integers([0])], { keepdims: int(0) });
-    return graph.node('Reshape', [sum, graph.integers([outputs * filterRows, 1, inputs])]);
-  });
-  return products.length === 1 ? products[0]! : graph.node('Concat', products, { axis: int(1) });
+function withoutFactors(
+  backend: TracingBackend,
+  dy: tf.TensorInfo,
+  info: Conv2DInfo,
+): { image: string; factors?: string } {
+  const image = backend.materialise(dy, 'channelsFirst');
+  const origin = backend.originOf(image);
+  const filterSize = info.filterHeight * info.filterWidth * info.inChannels;
+  const imageSize = info.batchSize * info.outHeight * info.outWidth;
+  if (origin?.kind !== 'scaled' || 2 * filterSize > imageSize) return { image };
+  return { image: origin.image, factors: origin.factors };
 }
 
-function stackRows(
+/** An OHWI filter times a factor for each of its outputs. */
+function scaleFilter(
   graph: GraphRecorder,
-  gradient: string,
-  shape: StrideOneShape & { outer: number; inner: number; merge: boolean },
+  filter: string,
+  factors: string | undefined,
+  outputs: number,
 ): string {
-  const { batch, outputs, rows, outRows, outColumns, filterRows, top, merge } = shape;
-  if (filterRows === 1 && top === 0 && rows === outRows) return gradient;
-  const lines = merge ? batch * outRows : outRows;
-  const zero = lines;
-  const flat = merge
-    ? graph.node('Reshape', [gradient, graph.integers([1, outputs, lines, outColumns])])
-    : gradient;
-  const padded = graph.node('Pad', [flat, graph.integers([0, 0, 0, 0, 0, 0, 1, 0])]);
-  const index = range(filterRows).flatMap((tap) =>
-    range(merge ? batch : 1).flatMap((slice) =>
-      range(rows).map((row) => {
-        const source = row - tap + top;
-        return source >= 0 && source < outRows ? slice * outRows + source : zero;
-      }),
-    ),
-  );
-  return graph.node('Gather', [padded, graph.integers(index)], { axis: int(2) });
+  if (factors === undefined) return filter;
+  const column = graph.node('Reshape', [factors, graph.integers([outputs, 1, 1, 1])]);
+  return graph.node('Mul', [filter, column]);
 }
 
 function convolutionInfo(
@@ -316,6 +368,11 @@ function convolutionInfo(
     pad,
     dimRoundingMode,
   );
+}
+
+function identityMatrix(graph: GraphRecorder, size: number): string {
+  const matrix = Float32Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0));
+  return graph.floats(matrix, [size, size]);
 }
 
 function checkDataFormat(dataFormat: string | undefined): void {

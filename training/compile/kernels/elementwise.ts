@@ -161,11 +161,31 @@ export function recordBinary(
     storedOf(left, a.shape),
     storedOf(right, b.shape),
   );
-  const name = backend.graph.node(op, [
+  const operands = [
     backend.broadcastable(a, stored.length, layout),
     backend.broadcastable(b, stored.length, layout),
-  ]);
+  ] as const;
+  const name = backend.graph.node(op, operands);
+  if (op === 'Mul' && layout === 'channelsFirst') {
+    const sizes = [storedOf(left, a.shape), storedOf(right, b.shape)] as const;
+    rememberFactors(backend, name, operands, sizes, stored);
+  }
   return backend.output({ kind: 'symbol', name, layout, stored }, shape);
+}
+
+function rememberFactors(
+  backend: TracingBackend,
+  name: string,
+  [a, b]: readonly [string, string],
+  [left, right]: readonly [readonly number[], readonly number[]],
+  stored: readonly number[],
+): void {
+  const whole = (shape: readonly number[]) => product(shape) === product(stored);
+  const perChannel = (shape: readonly number[]) =>
+    product(shape) === stored.at(-1) && shape.at(-1) === stored.at(-1) && !whole(shape);
+  if (whole(left) && perChannel(right)) backend.setOrigin(name, { kind: 'scaled', image: a, factors: b });
+  else if (whole(right) && perChannel(left))
+    backend.setOrigin(name, { kind: 'scaled', image: b, factors: a });
 }
 
 /** The layout of the larger operand, so that the smaller one is rearranged. */

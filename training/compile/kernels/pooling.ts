@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { TracingBackend } from '../backend.js';
 import { type Attributes, float, int, ints, text } from '../onnx.js';
 import { traceKernel } from './register.js';
+import { recordUpsampledInputGradient } from './upsampled.js';
 
 interface PoolAttributes {
   filterSize: number | [number, number];
@@ -53,16 +54,14 @@ export function registerPooling(): void {
         attributes.size,
         attributes.alignCorners,
       );
+      const image = backend.materialise(inputs.images!, 'channelsFirst');
       const scales = backend.graph.floats(Float32Array.of(1, 1, factorRows, factorColumns), [4]);
-      const name = backend.graph.node(
-        'Resize',
-        [backend.materialise(inputs.images!, 'channelsFirst'), '', scales],
-        {
-          mode: text('nearest'),
-          nearest_mode: text('floor'),
-          coordinate_transformation_mode: text('asymmetric'),
-        },
-      );
+      const name = backend.graph.node('Resize', [image, '', scales], {
+        mode: text('nearest'),
+        nearest_mode: text('floor'),
+        coordinate_transformation_mode: text('asymmetric'),
+      });
+      if (factorRows === 2 && factorColumns === 2) backend.setOrigin(name, { kind: 'upsampled', image });
       return backend.symbol(name, [batch, ...attributes.size, channels], 'channelsFirst');
     },
   );
@@ -75,7 +74,13 @@ export function registerPooling(): void {
       [outRows, outColumns],
       attributes.alignCorners,
     );
-    const mean = backend.graph.node('AveragePool', [backend.materialise(inputs.dy!, 'channelsFirst')], {
+    const gradient = backend.materialise(inputs.dy!, 'channelsFirst');
+    const origin = backend.originOf(gradient);
+    if (origin?.kind === 'inputGradient' && factorRows === 2 && factorColumns === 2) {
+      const name = recordUpsampledInputGradient(backend.graph, origin.dy, origin.filter, origin.shape);
+      return backend.symbol(name, inputs.images!.shape, 'channelsFirst');
+    }
+    const mean = backend.graph.node('AveragePool', [gradient], {
       kernel_shape: ints(factorRows, factorColumns),
       strides: ints(factorRows, factorColumns),
     });

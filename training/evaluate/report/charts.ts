@@ -1,6 +1,6 @@
 import { type Chart, drawCharts, PALETTE, type Series } from '../../figures/index.js';
 import type { MotionKind } from '../../motion/index.js';
-import type { SliceRow } from '../evaluateDataset.js';
+import type { SliceRow } from '../evaluate-dataset.js';
 import { COVERAGE_GROUPS, GROUP_NAMES, inGroup, spreadOf } from '../summary.js';
 import type { Experiment, MeasuredCondition } from './experiment.js';
 import { PAPER_TABLE } from './paper.js';

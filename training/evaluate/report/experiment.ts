@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type CatalogueEntry, listVolumes, makeSplit, type Split, writeSplit } from '../../data/index.js';
+import { type CatalogueEntry, listVolumes, type Split, splitOfFolder, writeSplit } from '../../data/index.js';
 import { type MotionKind, type MotionTrace, readTraceSets } from '../../motion/index.js';
 import {
   type Dataset,
@@ -17,8 +17,8 @@ import {
   type SliceRow,
   selectForEvaluation,
   sliceRow,
-} from '../evaluateDataset.js';
-import { type MatchedFactor, matchFactor } from '../matchFactor.js';
+} from '../evaluate-dataset.js';
+import { type MatchedFactor, matchFactor } from '../match-factor.js';
 import { EvaluationError, type ModelFolder, readModelFolder } from '../model.js';
 import type { SliceFigures } from '../similarity.js';
 
@@ -50,6 +50,8 @@ export interface ExperimentOptions {
   readonly data: string;
   readonly motion: string;
   readonly cache: string;
+  /** Default the folder's own split.json, else the fixed or seeded split. */
+  readonly split?: Split;
   readonly models: readonly { readonly label: string; readonly folder: string }[];
   /** Traces drawn for each test slice; default all. */
   readonly tracesPerSlice?: number;
@@ -151,7 +153,12 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
     throw new EvaluationError('two models have the same label; give --model LABEL=DIR');
   mkdirSync(options.cache, { recursive: true });
   const entries = listVolumes(options.data);
-  const split = makeSplit(entries.map((entry) => entry.name));
+  const split =
+    options.split ??
+    splitOfFolder(
+      options.data,
+      entries.map((entry) => entry.name),
+    );
   writeSplit(join(options.cache, 'split.json'), split);
   const part = (name: keyof Split): CatalogueEntry[] =>
     entries.filter((entry) => split[name].includes(entry.name));

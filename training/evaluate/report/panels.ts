@@ -1,7 +1,7 @@
 import { type ChartPanel, drawSheet, PALETTE, type Panel } from '../../figures/index.js';
 import { inPlanePoses, type MotionTrace } from '../../motion/index.js';
 import { phaseEncodeLines, type SampleRecord } from '../../simulation/index.js';
-import type { SliceRow } from '../evaluateDataset.js';
+import type { SliceRow } from '../evaluate-dataset.js';
 import { openCorrector } from '../model.js';
 import type { SliceFigures } from '../similarity.js';
 import { GROUP_NAMES } from '../summary.js';

@@ -1,6 +1,6 @@
 import type { MotionKind } from '../../motion/index.js';
-import type { SliceRow } from '../evaluateDataset.js';
-import { type PairedTTest, pairedTTest, type TestResult, wilcoxonSignedRank } from '../pairedTests.js';
+import type { SliceRow } from '../evaluate-dataset.js';
+import { type PairedTTest, pairedTTest, type TestResult, wilcoxonSignedRank } from '../paired-tests.js';
 import { type CoverageGroup, inGroup, type Measure, spreadOf, summarise } from '../summary.js';
 import type { Experiment, MeasuredCondition, Protocol, TraceSet } from './experiment.js';
 

@@ -73,6 +73,12 @@ const convolutions: Record<string, Convolution> = {
   '3×3': { input: [2, 6, 8, 3], filter: [3, 3, 3, 5], stride: 1, pad: 'same' },
   '3×3 of one channel': { input: [2, 6, 8, 1], filter: [3, 3, 1, 4], stride: 1, pad: 'same' },
   '3×3 of many channels': { input: [3, 4, 4, 24], filter: [3, 3, 24, 6], stride: 1, pad: 'same' },
+  '3×3 of whole blocks of channels': {
+    input: [2, 32, 32, 16],
+    filter: [3, 3, 16, 32],
+    stride: 1,
+    pad: 'same',
+  },
   '3×3 without padding': { input: [2, 7, 6, 2], filter: [3, 3, 2, 3], stride: 1, pad: 'valid' },
   '5×3': { input: [1, 9, 8, 2], filter: [5, 3, 2, 3], stride: 1, pad: 'same' },
   '11×1 without padding': { input: [1, 14, 6, 1], filter: [11, 1, 1, 1], stride: 1, pad: 'valid' },
@@ -235,6 +241,50 @@ const cases: Case[] = [
     ],
     compute: (x, w) => tf.conv2dTranspose(x as Image, w as Filter, [2, 6, 8, 1], 2, 'valid'),
   },
+  ...[
+    { rows: 3, columns: 5, inputs: 2, outputs: 3 },
+    { rows: 32, columns: 32, inputs: 32, outputs: 16 },
+  ].flatMap(({ rows, columns, inputs, outputs }): Case[] => {
+    const note = `of an upsampled image of ${rows}×${columns}`;
+    const x = [1, rows, columns, inputs];
+    const w = [3, 3, inputs, outputs];
+    const dy = [1, 2 * rows, 2 * columns, outputs];
+    const convolve = (image: tf.Tensor, filter: tf.Tensor) =>
+      tf.conv2d(
+        tf.image.resizeNearestNeighbor(image as Image, [2 * rows, 2 * columns]),
+        filter as Filter,
+        1,
+        'same',
+      );
+    return [
+      { kernel: 'Conv2D', note, shapes: [x, w], compute: (image, filter) => convolve(image!, filter!) },
+      {
+        kernel: 'FusedConv2D',
+        note,
+        shapes: [x, w, [outputs]],
+        compute: (image, filter, bias) =>
+          tf.fused.conv2d({
+            x: tf.image.resizeNearestNeighbor(image as Image, [2 * rows, 2 * columns]),
+            filter: filter as Filter,
+            strides: 1,
+            pad: 'same',
+            bias: bias!,
+          }),
+      },
+      {
+        kernel: 'Conv2DBackpropInput',
+        note,
+        shapes: [x, w, dy],
+        compute: (image, filter, gradient) => tf.grad((value) => convolve(value, filter!))(image!, gradient!),
+      },
+      {
+        kernel: 'Conv2DBackpropFilter',
+        note,
+        shapes: [x, w, dy],
+        compute: (image, filter, gradient) => tf.grad((value) => convolve(image!, value))(filter!, gradient!),
+      },
+    ];
+  }),
   { kernel: 'MaxPool', shapes: [image], compute: (x) => tf.maxPool(x as Image, 2, 2, 'valid') },
   {
     kernel: 'MaxPoolGrad',
@@ -321,6 +371,14 @@ describe('gradients against finite differences, for more than one image', () => 
       compute: (x) => {
         const upsampled = tf.image.resizeNearestNeighbor(x as Image, [6, 8]);
         return tf.conv2d(upsampled, tf.ones([3, 3, 1, 1]) as Filter, 1, 'same');
+      },
+    },
+    'the filter of a convolution after nearest-neighbour upsampling': {
+      shape: [3, 3, 2, 2],
+      compute: (x) => {
+        const small = tf.relu(tf.add(tf.zeros([2, 3, 4, 2]), tf.slice(tf.reshape(x, [36]), [0], [1])));
+        const upsampled = tf.image.resizeNearestNeighbor(small as Image, [6, 8]);
+        return tf.conv2d(upsampled, x as Filter, 1, 'same');
       },
     },
   };
@@ -462,9 +520,10 @@ function randomValues(
 
 function assertClose(actual: Float32Array, expected: Float32Array, what: string, tolerance = 1e-5): void {
   assert.equal(actual.length, expected.length, `${what}: size`);
+  const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
   for (const [i, value] of actual.entries()) {
     const difference = Math.abs(value - expected[i]!);
-    const allowed = tolerance * Math.max(1, Math.abs(expected[i]!));
+    const allowed = tolerance * largest;
     assert.ok(difference <= allowed, `${what}: ${value} instead of ${expected[i]} at ${i}`);
   }
 }

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { createRandom, renderPhantom, writeNifti } from '../../../data/index.js';
 import { type ResultRow, runExperiment, writeReport } from '../../../evaluate/report/index.js';
 import { generateTrace } from '../../../motion/index.js';
-import { ERASED, NOTHING, writeFilterModel } from '../testModels.js';
+import { ERASED, NOTHING, writeFilterModel } from '../test-models.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mcnet-report-'));
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { CatalogueEntry, SplitPart } from '../data/index.js';
 import type { MotionKind, MotionTrace } from '../motion/index.js';
 import { datasetDigest, makeDataset, paperRecipe, writeWhole } from '../simulation/index.js';
-import { evaluateDataset } from './evaluateDataset.js';
+import { evaluateDataset } from './evaluate-dataset.js';
 import { EvaluationError } from './model.js';
 import { summarise } from './summary.js';
 
@@ -27,12 +27,15 @@ export interface FactorSearch {
   readonly tolerance?: number;
 }
 
+/** The search goes beyond its first range by this factor at most. */
+const WIDEST = 16;
+
 /**
  * The factor at which a mean SSIM that falls with it meets a target: false position on the logarithm of the factor, with
  * Illinois steps so that no end stays. Factors are rounded to 0.01.
  *
  * @returns all trials, the last one the result
- * @throws EvaluationError when the target does not lie between the means at `low` and `high`
+ * @throws EvaluationError when the target does not lie between the means at `low` / 16 and `high` · 16
  */
 export async function searchFactor(
   meanAt: (factor: number) => Promise<number>,
@@ -52,9 +55,26 @@ export async function searchFactor(
   if (Math.abs(above) <= tolerance) return trials;
   let below = await measure(high);
   if (Math.abs(below) <= tolerance) return trials;
+  // traces milder or harsher than those measured in vivo
+  while (below > 0 && high < WIDEST * (options.high ?? 60)) {
+    low = high;
+    above = below;
+    high *= 2;
+    below = await measure(high);
+    if (Math.abs(below) <= tolerance) return trials;
+  }
+  while (above < 0 && low * WIDEST > (options.low ?? 4)) {
+    high = low;
+    below = above;
+    low /= 2;
+    above = await measure(low);
+    if (Math.abs(above) <= tolerance) return trials;
+  }
   if (above < 0 || below > 0) {
+    const tried = [...trials].sort((a, b) => a.factor - b.factor);
+    const [first, last] = [tried[0]!, tried.at(-1)!];
     throw new EvaluationError(
-      `no factor between ${low} and ${high} brings the mean SSIM to ${target}: it is ${(above + target).toFixed(3)} at ${low} and ${(below + target).toFixed(3)} at ${high}; the traces are much milder or harsher than the measured ones`,
+      `no factor between ${first.factor} and ${last.factor} brings the mean SSIM to ${target}: it is ${first.ssim.toFixed(3)} at ${first.factor} and ${last.ssim.toFixed(3)} at ${last.factor}; the traces are much milder or harsher than the measured ones`,
     );
   }
   let side = 0;

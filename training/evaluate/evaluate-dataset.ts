@@ -171,7 +171,7 @@ async function runWorkers(
   const queue = [...tasks];
   const runOne = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const worker = new Worker(new URL('./evaluateWorker.js', import.meta.url), { workerData: setting });
+      const worker = new Worker(new URL('./evaluate-worker.js', import.meta.url), { workerData: setting });
       let current: BatchTask | undefined;
       let failure: Error | undefined;
       // an empty task lets the worker release its sessions and end by itself

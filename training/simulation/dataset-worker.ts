@@ -2,7 +2,7 @@
 import { closeSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
-import { checkHead, coverageOf, readNifti } from '../data/index.js';
+import { checkHead, coverageOf, readVolume } from '../data/index.js';
 import type { MotionTrace } from '../motion/index.js';
 import {
   type SampleRecord,
@@ -30,8 +30,8 @@ function quantise(image: Float32Array): { stored: Uint16Array; unit: number } {
   return { stored, unit };
 }
 
-function makeShard({ shard, volume }: ShardTask): void {
-  const data = readNifti(volume.file);
+async function makeShard({ shard, volume }: ShardTask): Promise<void> {
+  const data = await readVolume(volume.file);
   checkHead(data, volume.file);
   const coverage = volume.coverage ?? coverageOf(data);
   const file = join(folder, shardFile(shard));
@@ -75,10 +75,20 @@ function makeShard({ shard, volume }: ShardTask): void {
   writeWhole(join(folder, shardRecordsFile(shard)), JSON.stringify({ bytes: offset, samples }));
 }
 
-parentPort?.on('message', (task: ShardTask) => {
+/**
+ * A thread that ends while V8 still optimises its code in the background takes the whole process down (an assertion of Node 20's
+ * platform), so it rests for as long before it ends.
+ */
+const REST_MS = 300;
+
+parentPort?.on('message', async (task: ShardTask | null) => {
+  if (task === null) {
+    setTimeout(() => parentPort?.close(), REST_MS);
+    return;
+  }
   let answer: ShardAnswer;
   try {
-    makeShard(task);
+    await makeShard(task);
     answer = { shard: task.shard };
   } catch (error) {
     answer = { error: error instanceof Error ? error.message : String(error) };

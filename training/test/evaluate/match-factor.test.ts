@@ -21,8 +21,20 @@ test('the factor is found in a few trials on a curve like the measured one', asy
 test('a target that no factor reaches is said to be so', async () => {
   await assert.rejects(
     searchFactor(async () => 0.95, 0.7),
-    /no factor between 4 and 60 brings the mean SSIM to 0\.7/,
+    /no factor between 4 and 960 brings the mean SSIM to 0\.7/,
   );
+});
+
+test('traces much milder or harsher than the measured ones are met beyond the first range', async () => {
+  for (const [strength, expected] of [
+    [0.05, 440],
+    [20, 1.1],
+  ] as const) {
+    const meanAt = async (factor: number): Promise<number> =>
+      0.4 + 0.6 * Math.exp(-((strength * factor) / 22));
+    const trials = await searchFactor(meanAt, 0.4 + 0.6 * Math.exp(-1));
+    assert.ok(Math.abs(trials.at(-1)!.factor / expected - 1) < 0.01, `${trials.at(-1)!.factor}`);
+  }
 });
 
 test('on volumes: the mean is met, the answer is the same each time, and nothing else is left in the cache', async () => {

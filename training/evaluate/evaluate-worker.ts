@@ -1,7 +1,7 @@
 /** One worker thread of evaluateDataset: batches of sample numbers in, their figures out; an empty batch ends it. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { openDataset } from '../simulation/index.js';
-import type { BatchAnswer, BatchTask, WorkerSetting } from './evaluateDataset.js';
+import type { BatchAnswer, BatchTask, WorkerSetting } from './evaluate-dataset.js';
 import type { SliceCorrector } from './model.js';
 import { compareSlice, prepareReference, type Reference, type SliceFigures } from './similarity.js';
 
@@ -48,11 +48,14 @@ async function measure(task: BatchTask): Promise<{ corrupted: SliceFigures; corr
   });
 }
 
+/** A thread that ends while V8 still optimises its code takes the process down: see the simulation's worker. */
+const REST_MS = 300;
+
 parentPort?.on('message', async (task: BatchTask) => {
   if (task.length === 0) {
     for (const corrector of correctors ?? []) await corrector.close();
     dataset.close();
-    parentPort?.close();
+    setTimeout(() => parentPort?.close(), REST_MS);
     return;
   }
   let answer: BatchAnswer;

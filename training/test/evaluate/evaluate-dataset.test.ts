@@ -14,7 +14,7 @@ import {
 } from '../../evaluate/index.js';
 import { generateTrace } from '../../motion/index.js';
 import { type Dataset, makeDataset, paperRecipe } from '../../simulation/index.js';
-import { DARKER, NOTHING, SHIFTED, writeFilterModel } from './testModels.js';
+import { DARKER, NOTHING, SHIFTED, writeFilterModel } from './test-models.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mcnet-evaluate-'));
 const nothing = writeFilterModel(join(folder, 'nothing'), NOTHING, 'nothing');

@@ -1,0 +1,39 @@
+import { Router } from 'express';
+import type { Config } from '../config/index.js';
+import {
+  createFrameDecoder,
+  createQueryProvider,
+  createRetrieveProvider,
+  createSenders,
+  createStoreProvider,
+  holdingsOf,
+} from '../dicomweb/index.js';
+import type { Pipeline } from '../pipeline/index.js';
+
+/** The DICOMweb services over the pipeline: STOW-RS into its intake, QIDO-RS and WADO-RS from its archive. */
+export function openDicomWeb(
+  config: Config,
+  pipeline: Pick<Pipeline, 'archive' | 'intake' | 'associationEnded'>,
+): { router: Router; close(): Promise<void> } {
+  const senders = createSenders(() => config.peers);
+  const nameOf = (address: string) => senders.nameOf(address);
+  const decoder = createFrameDecoder();
+  const holdings = holdingsOf(pipeline.archive);
+  const router = Router();
+  router.use(
+    createStoreProvider({
+      intake: pipeline.intake,
+      senderOf: nameOf,
+      acceptMore: () => pipeline.intake.acceptMore(),
+      limits: {
+        requestBytes: config.limits.stowRequestBytes,
+        instanceBytes: config.limits.instanceBytes,
+        instances: config.limits.stowInstances,
+      },
+      onRequestEnd: ({ association }) => pipeline.associationEnded(association),
+    }),
+    createQueryProvider({ holdings, readerOf: nameOf }),
+    createRetrieveProvider({ holdings, readerOf: nameOf, decoder }),
+  );
+  return { router, close: () => decoder.close() };
+}

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import * as tf from '@tensorflow/tfjs';
+import { adamFactors } from '../../network/index.js';
+import { readBatch } from '../../train/batches.js';
+import { createCompiledEngine } from '../../train/compiled.js';
+import { createEagerEngine, createTensorflowEngine } from '../../train/eager.js';
+import { TrainingError } from '../../train/errors.js';
+import { SessionCache } from '../../train/session-cache.js';
+import { configOf, syntheticSamples } from './support.js';
+
+tf.enableProdMode();
+const network = { width: 4, levels: 2, maximumWidth: 512, stem: 'plain', residual: true } as const;
+const config = configOf(network, { loss: { l1: 1, tv: 0.5, tvReduction: 'mean', ssim: 0.1 } });
+const size = { rows: 24, columns: 32 };
+const batchConfig = { batch: 1, multiple: 2, normalisation: config.normalisation, augment: false };
+const batchOf = (...samples: number[]) =>
+  readBatch(syntheticSamples(4, 1, [size]), { ...size, samples }, batchConfig, 1, 0);
+
+describe('the eager engine', () => {
+  test('does what the compiled one does: steps, averages, validation, and the same checkpoints', async () => {
+    const compiled = createCompiledEngine(config, { threads: 1 });
+    const eager = await createEagerEngine(config, 'cpu');
+    assert.deepEqual(eager.variables, compiled.variables);
+    for (const { name } of eager.variables) assert.deepEqual(eager.read(name), compiled.read(name), name);
+    for (let step = 1; step <= 4; step += 1) {
+      const { rate, epsilon } = adamFactors(1e-3, step);
+      const batch = batchOf(step - 1);
+      const expected = await eager.step(batch, rate, epsilon);
+      const actual = await compiled.step(batch, rate, epsilon);
+      assert.deepEqual(Object.keys(actual).sort(), Object.keys(expected).sort());
+      for (const [name, value] of Object.entries(expected)) {
+        assert.ok(
+          Math.abs(actual[name]! - value) < 1e-4 * Math.max(1, Math.abs(value)),
+          `${name}, step ${step}`,
+        );
+      }
+      for (const engine of [eager, compiled]) engine.average(0.5);
+    }
+    const name = 'output/kernel/average';
+    assert.ok(
+      eager.read(name).some((value) => value !== 0),
+      'the averages follow the weights',
+    );
+    const figures = await eager.validate(batchOf(3));
+    for (const [key, value] of Object.entries(await compiled.validate(batchOf(3)))) {
+      assert.ok(Math.abs(value - figures[key as keyof typeof figures]) < 1e-4, key);
+    }
+    eager.write(name, new Float32Array(4).fill(0.25));
+    assert.deepEqual(eager.read(name), new Float32Array(4).fill(0.25));
+    await compiled.close();
+    await eager.close();
+  });
+
+  test('refuses what TensorFlow.js’ cpu backend computes wrongly', async () => {
+    const eager = await createEagerEngine(config, 'cpu');
+    await assert.rejects(
+      eager.step(batchOf(0, 1), 1e-3, 1e-8),
+      /wrong gradients for more than one slice at once/,
+    );
+    await eager.close();
+  });
+
+  test('on TensorFlow itself works where it is installed; else a sentence says what to install', async (t) => {
+    let engine: Awaited<ReturnType<typeof createTensorflowEngine>>;
+    try {
+      engine = await createTensorflowEngine(config);
+    } catch (error) {
+      assert.ok(error instanceof TrainingError);
+      assert.match(error.message, /tfjs-node-gpu.*tfjs-node.*install one of the two packages/);
+      return;
+    }
+    t.diagnostic(engine.device);
+    const { loss } = await engine.step(batchOf(0, 1), 1e-3, 1e-8);
+    assert.ok(Number.isFinite(loss));
+    await engine.close();
+  });
+});
+
+describe('sessions', () => {
+  const made: string[] = [];
+  const released: string[] = [];
+  const create = (name: string) => async () => {
+    made.push(name);
+    return {
+      name,
+      release: async () => {
+        released.push(name);
+      },
+    };
+  };
+
+  test('the ones used last are kept, the others released', async () => {
+    const cache = new SessionCache<Awaited<ReturnType<ReturnType<typeof create>>>>(2);
+    for (const name of ['a', 'b', 'a', 'c', 'a', 'b'])
+      assert.equal((await cache.get(name, create(name))).name, name);
+    assert.deepEqual(made, ['a', 'b', 'c', 'b']);
+    assert.deepEqual(released, ['b', 'c']);
+    await assert.rejects(
+      cache.get('d', () => Promise.reject(new Error('no memory'))),
+      /no memory/,
+    );
+    assert.equal((await cache.get('d', create('d'))).name, 'd');
+    await cache.releaseAll();
+    assert.equal(cache.size, 0);
+    assert.deepEqual([...released].sort(), [...made].sort());
+  });
+
+  test('an engine with one session at a time goes on with the same weights', async () => {
+    const few = createCompiledEngine(config, { threads: 1, sessions: 1 });
+    const many = createCompiledEngine(config, { threads: 1 });
+    for (let step = 1; step <= 4; step += 1) {
+      const batch = step % 2 === 0 ? batchOf(0, 1) : batchOf(2);
+      const { rate, epsilon } = adamFactors(1e-3, step);
+      assert.deepEqual(await few.step(batch, rate, epsilon), await many.step(batch, rate, epsilon));
+    }
+    await few.close();
+    await many.close();
+  });
+});

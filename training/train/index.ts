@@ -1,0 +1,11 @@
+export { type Batch, type BatchConfig, batchSize, planEpoch, readBatch } from './batches.js';
+export { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.js';
+export { createCompiledEngine } from './compiled.js';
+export { learningRateAt, type Progress, type TrainingConfig } from './config.js';
+export { joinSamples, samplesOf, selectSamples, type TrainingSamples } from './dataset.js';
+export { createEagerEngine, createTensorflowEngine } from './eager.js';
+export { averageName, type TrainingEngine, type ValidationFigures } from './engine.js';
+export { TrainingError } from './errors.js';
+export { type ReleaseManifest, type ReleaseRequest, releaseModel, residualModel } from './export/index.js';
+export { parseOptions, type TrainingOptions } from './options.js';
+export { type EpochReport, type StepReport, type TrainingOutcome, type TrainingRun, train } from './train.js';
