@@ -1,21 +1,17 @@
 #!/usr/bin/env node
 /** `mcnet`, the command line: each command a few lines over the parts. */
-import { Command, Option } from 'commander';
-import { checkConfig } from './commands/check-config.js';
-import { correct } from './commands/correct.js';
-import { doctor } from './commands/doctor.js';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { EXIT, exitCodeOf } from './commands/failure.js';
-import { seriesList, seriesRetry, seriesShow } from './commands/series.js';
-import { serve } from './commands/serve.js';
 import { VERSION } from './version.js';
 
 const exitCodes = `
 Exit codes: 0 all went well · 1 something failed, as the message says · 2 wrong usage or configuration`;
 
+/** A command's parts are loaded when it runs: help and wrong usage are answered at once. */
 const run =
-  <Args extends unknown[]>(command: (...args: Args) => Promise<number>) =>
+  <Args extends unknown[]>(load: () => Promise<(...args: Args) => Promise<number>>) =>
   async (...args: Args) => {
-    process.exitCode = await exitCodeOf(() => command(...args));
+    process.exitCode = await exitCodeOf(async () => (await load())(...args));
   };
 
 const program = new Command('mcnet')
@@ -41,7 +37,7 @@ Examples:
   MCNET_HTTP__PORT=8081 mcnet serve         a key of the configuration from the environment
 ${exitCodes}`,
   )
-  .action(run(serve));
+  .action(run(async () => (await import('./commands/serve.js')).serve));
 
 program
   .command('correct')
@@ -59,14 +55,14 @@ Examples:
   mcnet correct a.dcm b.dcm --out corrected/ --json | jq .corrected
 ${exitCodes}`,
   )
-  .action(run(correct));
+  .action(run(async () => (await import('./commands/correct.js')).correct));
 
 program
   .command('check-config')
   .description('Checks a configuration and the models that it names, without starting anything.')
   .argument('<file>', 'configuration (YAML)')
   .addHelpText('after', `\nExamples:\n  mcnet check-config /etc/mcnet.yaml\n${exitCodes}`)
-  .action(run(checkConfig));
+  .action(run(async () => (await import('./commands/check-config.js')).checkConfig));
 
 program
   .command('doctor')
@@ -79,7 +75,14 @@ program
     'after',
     `\nExamples:\n  mcnet doctor\n  mcnet doctor --config /etc/mcnet.yaml --json\n${exitCodes}`,
   )
-  .action(run(doctor));
+  .action(run(async () => (await import('./commands/doctor.js')).doctor));
+
+const wholeNumber = (text: string) => {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1)
+    throw new InvalidArgumentError('A whole number from 1 on is expected.');
+  return number;
+};
 
 const urlOption = () =>
   new Option('--url <address>', 'a running server').env('MCNET_URL').default('http://127.0.0.1:8080');
@@ -87,15 +90,24 @@ const series = program.command('series').description('The series of a running se
 series
   .command('ls')
   .description('Lists series, the latest first.')
-  .option('-s, --state <state...>', 'receiving, complete, corrected, delivered, left-alone or failed')
-  .option('-n, --limit <count>', 'at most so many', '50')
+  .addOption(
+    new Option('-s, --state <state...>', 'only in these states').choices([
+      'receiving',
+      'complete',
+      'corrected',
+      'delivered',
+      'left-alone',
+      'failed',
+    ]),
+  )
+  .option('-n, --limit <count>', 'at most so many', wholeNumber, 50)
   .addOption(urlOption())
   .addOption(jsonOption())
   .addHelpText(
     'after',
     `\nExamples:\n  mcnet series ls\n  mcnet series ls --state failed --json\n${exitCodes}`,
   )
-  .action(run(seriesList));
+  .action(run(async () => (await import('./commands/series.js')).seriesList));
 series
   .command('show')
   .description('One series: its state and why, its destinations, what failed.')
@@ -103,7 +115,7 @@ series
   .addOption(urlOption())
   .addOption(jsonOption())
   .addHelpText('after', `\nExamples:\n  mcnet series show 1.2.840.113619.2.1\n${exitCodes}`)
-  .action(run(seriesShow));
+  .action(run(async () => (await import('./commands/series.js')).seriesShow));
 series
   .command('retry')
   .description('Tries again now what failed or waits in a series.')
@@ -111,6 +123,6 @@ series
   .addOption(urlOption())
   .addOption(jsonOption())
   .addHelpText('after', `\nExamples:\n  mcnet series retry 1.2.840.113619.2.1\n${exitCodes}`)
-  .action(run(seriesRetry));
+  .action(run(async () => (await import('./commands/series.js')).seriesRetry));
 
 await program.parseAsync();

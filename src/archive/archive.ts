@@ -335,7 +335,11 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       try {
         await Promise.all([settled, db.sync()]);
       } catch (error) {
-        db.transaction(() => markDamage(stored, 'the disk failed while it was written'));
+        try {
+          db.transaction(() => markDamage(stored, 'the disk failed while it was written'));
+        } catch {
+          // The first error is the one to tell.
+        }
         throw error;
       } finally {
         unsettled.delete(stored.id);
@@ -398,15 +402,17 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     setting,
     setSetting,
     async close() {
-      db.transaction(() => {
-        const last = db.get<{ id: number }>('SELECT COALESCE(MAX(id), 0) AS id FROM instances')!.id;
-        setSetting('settled id', String(last));
-        setSetting('clean', 'yes');
-      });
-      await db.sync();
-      files.close();
-      await db.close();
-      await files.close();
+      try {
+        db.transaction(() => {
+          const last = db.get<{ id: number }>('SELECT COALESCE(MAX(id), 0) AS id FROM instances')!.id;
+          setSetting('settled id', String(last));
+          setSetting('clean', 'yes');
+        });
+        await db.sync();
+      } finally {
+        await files.close();
+        await db.close();
+      }
     },
   };
 }

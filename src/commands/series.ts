@@ -11,10 +11,10 @@ const time = (ms: number | undefined) =>
   ms === undefined ? '' : new Date(ms).toISOString().replace('T', ' ').slice(0, 19);
 
 /** `mcnet series ls` */
-export async function seriesList(options: Options & { state?: string[]; limit: string }): Promise<number> {
+export async function seriesList(options: Options & { state?: string[]; limit: number }): Promise<number> {
   const series = await listSeries(options.url, {
     ...(options.state && { state: options.state }),
-    limit: Number(options.limit),
+    limit: options.limit,
   });
   if (options.json) console.log(JSON.stringify(series));
   else if (series.length === 0) console.log('no series');

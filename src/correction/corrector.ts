@@ -116,11 +116,11 @@ export async function createCorrector(options: CorrectorOptions): Promise<Correc
     ...(options.batch?.waitMs === undefined ? {} : { maxWaitMs: options.batch.waitMs }),
     ...(options.batch?.onRun === undefined ? {} : { onRun: options.batch.onRun }),
   });
-  // Enough open that a full round of runs waits while another one runs.
-  const { lanes, batch } = engine.capacity;
+  // Enough open that a full round of runs waits while another one runs, and as many are on their way to and fro.
+  const { lanes, batch, ahead = 0 } = engine.capacity;
   const openPerWorker = Math.max(
     2,
-    Math.ceil((2 * lanes * Math.min(batch, options.batch?.max ?? batch)) / workers),
+    Math.ceil(((2 * lanes + ahead) * Math.min(batch, options.batch?.max ?? batch)) / workers),
   );
 
   async function closeEngine(): Promise<void> {

@@ -163,7 +163,9 @@ export async function correctFiles(options: CorrectFilesOptions): Promise<FilesS
       };
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
-      const reason = error instanceof Error ? error.message : String(error);
+      const message = error instanceof Error ? error.message : String(error);
+      // The result names the file itself.
+      const reason = message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
       const alone =
         error instanceof CorrectionError &&
         (error.code === 'not-correctable' || (walked && error.dicom === 'not-dicom'));

@@ -57,6 +57,10 @@ const works = new Map<number, Work>();
 /** Requests that are being read, so that one which is dropped meanwhile does not come to life afterwards. */
 const opening = new Set<number>();
 
+/** Memory of residuals that have been added, for the next network inputs. */
+const spares: Float32Array<ArrayBuffer>[] = [];
+const SPARES = 4;
+
 function tell(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer);
 }
@@ -84,11 +88,7 @@ function read(source: { path: string } | { bytes: Uint8Array }): Buffer {
     return readFileSync(source.path);
   } catch (error) {
     const { code = 'unknown error' } = error as NodeJS.ErrnoException;
-    throw new CorrectionError(
-      'io',
-      code === 'ENOENT' || code === 'EISDIR',
-      `${source.path} cannot be read: ${code}`,
-    );
+    throw new CorrectionError('io', code === 'ENOENT' || code === 'EISDIR', `cannot be read: ${code}`);
   }
 }
 
@@ -147,6 +147,7 @@ function advance(work: Work): void {
       reader.rows,
       reader.columns,
       settings.input,
+      spares.pop(),
     );
     ms.preprocess += performance.now() - at;
     if (input.scale === 0) {
@@ -199,6 +200,7 @@ function add(work: Work, frame: number, residual: Float32Array): void {
     sent.scale / signalPerStored(reader),
     reader.storedRange,
   );
+  if (spares.length < SPARES) spares.push(residual as Float32Array<ArrayBuffer>);
   keepPadding(sent.stored, corrected, reader);
   finish(work, frame, sent.stored, corrected);
   ms.postprocess += performance.now() - at;

@@ -5,6 +5,7 @@ export { deriveInstance } from './derive.js';
 export { dictionaryVr, isPrivate, keywordOf, tagOf, US_OR_SS } from './dictionary.js';
 export { type FragmentFacts, frameStarts } from './encapsulated.js';
 export { DicomError, type DicomErrorCode } from './error.js';
+export { type LargeInstance, openLarge, type RandomAccess } from './large-file.js';
 export { nativeAlternatives, rewriteNative } from './native.js';
 export {
   IMPLEMENTATION_CLASS_UID,

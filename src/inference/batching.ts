@@ -70,6 +70,8 @@ export function createBatcher(engine: Engine, options: BatcherOptions = {}): Bat
   const maxWaitMs = Math.max(0, options.maxWaitMs ?? DEFAULT_MAX_WAIT_MS);
   const queues = new Map<string, Request[]>();
   const runs = new Set<Promise<void>>();
+  /** Runs that wait at the engine for a lane, oldest first. */
+  const ahead: { startedAt: number }[] = [];
   let depth = 0;
   let running = 0;
   let lastEnd = Number.NEGATIVE_INFINITY;
@@ -119,7 +121,7 @@ export function createBatcher(engine: Engine, options: BatcherOptions = {}): Bat
       capacity = engine.capacity;
       pixels = capacity.pixels;
     }
-    while (runs.size < capacity.lanes && depth > 0) {
+    while (runs.size < capacity.lanes + (capacity.ahead ?? 0) && depth > 0) {
       const now = performance.now();
       const idle = runs.size === 0 && now - lastEnd >= maxWaitMs;
       let due: Request[] | undefined;
@@ -151,7 +153,8 @@ export function createBatcher(engine: Engine, options: BatcherOptions = {}): Bat
     const area = rows * columns;
     const data = new Float32Array(batch.length * area);
     for (const [i, request] of batch.entries()) data.set(request.input, i * area);
-    const startedAt = performance.now();
+    const run = { startedAt: performance.now() };
+    if (runs.size >= capacity.lanes) ahead.push(run);
     running += batch.length;
     try {
       const answer = await engine.run(data, [batch.length, 1, rows, columns], runs.size === 0 && depth === 0);
@@ -161,12 +164,12 @@ export function createBatcher(engine: Engine, options: BatcherOptions = {}): Bat
           `the network answered ${answer.length} values to ${batch.length} × ${rows} × ${columns}`,
         );
       }
-      const ms = performance.now() - startedAt;
+      const ms = performance.now() - run.startedAt;
       for (const [i, request] of batch.entries()) {
         if (!settle(request)) continue;
         request.resolve({
           residual: batch.length === 1 ? answer : answer.slice(i * area, (i + 1) * area),
-          queueMs: startedAt - request.arrivedAt,
+          queueMs: run.startedAt - request.arrivedAt,
           inferenceMs: ms,
           batch: batch.length,
         });
@@ -181,6 +184,13 @@ export function createBatcher(engine: Engine, options: BatcherOptions = {}): Bat
       recover(batch, rows, columns, error);
     } finally {
       running -= batch.length;
+      // A lane is free now: the run that has waited longest begins.
+      const waited = ahead.indexOf(run);
+      if (waited >= 0) ahead.splice(waited, 1);
+      else {
+        const next = ahead.shift();
+        if (next !== undefined) next.startedAt = performance.now();
+      }
     }
   }
 

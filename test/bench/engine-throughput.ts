@@ -11,11 +11,12 @@ export async function engineThroughput(
   const inputs = () => input.slice();
   const run = () => engine.run(inputs(), [batch, 1, side, side]);
   await Promise.all(Array.from({ length: engine.capacity.lanes }, run));
+  const { lanes, ahead = 0 } = engine.capacity;
   const startedAt = performance.now();
   const until = startedAt + seconds * 1000;
   let done = 0;
   await Promise.all(
-    Array.from({ length: engine.capacity.lanes }, async () => {
+    Array.from({ length: lanes + ahead }, async () => {
       while (performance.now() < until) {
         await run();
         done += batch;

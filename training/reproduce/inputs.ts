@@ -27,6 +27,8 @@ export interface Inputs {
   /** What of the volumes is used, by part. */
   readonly split: Split;
   readonly volumes: Readonly<Record<SplitPart, readonly CatalogueEntry[]>>;
+  /** Synthetic heads that the product's network is trained on as well: none yet when the folders were looked through. */
+  readonly heads: readonly CatalogueEntry[];
   /** By volume; found from the voxels where subjects.tsv does not tell. */
   readonly coverage: ReadonlyMap<string, Coverage>;
   readonly traces: { readonly paper: readonly MotionTrace[]; readonly unseen: readonly MotionTrace[] };
@@ -73,7 +75,7 @@ export async function checkInputs(
     cache,
     onProgress,
   );
-  return { data, motion, split, volumes, coverage, traces };
+  return { data, motion, split, volumes, heads: [], coverage, traces };
 }
 
 /** At most so many volumes of each part, of both coverages where subjects.tsv names them. */

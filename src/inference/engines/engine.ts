@@ -52,6 +52,8 @@ export interface EngineDescription {
 export interface EngineCapacity {
   /** Runs that pay off at the same time. */
   lanes: number;
+  /** Runs beyond those that may be handed over already, so that no lane pauses between two. Default 0. */
+  ahead?: number;
   /** Slices in one run beyond which nothing is gained. */
   batch: number;
   /** Pixels (slices × rows × columns) in one run that must not be exceeded, a single slice apart. */

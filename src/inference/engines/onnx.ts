@@ -77,7 +77,7 @@ export async function openCpuEngine(model: LoadedModel, options: OnnxEngineOptio
   }
 
   const engine: Engine = {
-    capacity: { lanes, batch: 1, pixels: CPU_PIXELS },
+    capacity: { lanes, ahead: lanes, batch: 1, pixels: CPU_PIXELS },
     async load(next) {
       await closeAll();
       const opened = await Promise.allSettled([

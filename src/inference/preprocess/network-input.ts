@@ -28,6 +28,7 @@ export interface NetworkInputOptions {
  * reflection about its edge pixels to multiples of the network's size multiple.
  *
  * @param pixels row-major, rows × columns
+ * @param into memory for `data`, used when it has the right length; its values do not matter
  * @throws RangeError when `pixels` does not hold rows × columns values or the slice has no pixels
  */
 export function toNetworkInput(
@@ -35,12 +36,13 @@ export function toNetworkInput(
   rows: number,
   columns: number,
   options: NetworkInputOptions,
+  into?: Float32Array<ArrayBuffer>,
 ): NetworkInput {
   if (rows < 1 || columns < 1) throw new RangeError(`a slice of ${rows}×${columns} has no pixels`);
   const scale = robustScale(pixels, rows, columns, options.normalisation);
   const layout = paddedLayout(rows, columns, options.multiple);
   if (scale === 0) return { data: new Float32Array(layout.rows * layout.columns), ...layout, scale };
-  const data = padScaled(pixels, rows, columns, layout, zeroLevel(pixels), scale);
+  const data = padScaled(pixels, rows, columns, layout, zeroLevel(pixels), scale, into);
   return { data, ...layout, scale };
 }
 
@@ -67,8 +69,10 @@ export function padScaled(
   layout: NetworkLayout,
   zero: number,
   scale: number,
+  into?: Float32Array<ArrayBuffer>,
 ): Float32Array<ArrayBuffer> {
-  const data = new Float32Array(layout.rows * layout.columns);
+  const size = layout.rows * layout.columns;
+  const data = into?.length === size ? into : new Float32Array(size);
   if (layout.rows === rows && layout.columns === columns) {
     for (let i = 0; i < data.length; i += 1) {
       const value = (pixels[i]! - zero) / scale;

@@ -66,9 +66,12 @@ function isSmallInteger(pixels: ArrayLike<number>): pixels is SmallIntegers {
 /** Smallest value of an Int16Array. */
 const lowest = -32768;
 
-/** One histogram with a bin for every value serves every threshold. */
+/** A bin for every value from the smallest Int16 to the largest Uint16; used for one slice after the other. */
+const histogram = new Uint32Array(2 ** 16 - lowest);
+
+/** One histogram serves every threshold; the answers hold until the next slice is counted. */
 function countedPercentiles(pixels: SmallIntegers): PercentileAbove {
-  const histogram = new Uint32Array(2 ** 16 - lowest);
+  histogram.fill(0);
   for (let i = 0; i < pixels.length; i += 1) histogram[pixels[i]! - lowest]! += 1;
   return (threshold, percentile) => {
     const first = Math.floor(threshold) + 1 - lowest;
@@ -88,6 +91,8 @@ function soughtPercentiles(pixels: ArrayLike<number>): PercentileAbove {
 
 /** The intensity that stands for "no signal": 0, or the smallest finite pixel where that is negative. */
 export function zeroLevel(pixels: ArrayLike<number>): number {
+  // Pixels without a sign have no negative values.
+  if (pixels instanceof Uint16Array || pixels instanceof Uint8Array) return 0;
   let minimum = 0;
   for (let i = 0; i < pixels.length; i += 1) {
     const value = pixels[i]!;

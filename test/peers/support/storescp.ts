@@ -14,12 +14,13 @@ async function answers(port: number): Promise<true | undefined> {
   });
 }
 
-/** DCMTK's storescp on a free loopback port, its files in a folder of its own. */
+/** DCMTK's storescp on a free (or the given) loopback port, its files in a folder of its own. */
 export async function startStorescp(
   t: Ending,
   args: readonly string[] = [],
+  at?: { port: number },
 ): Promise<{ port: number; folder: string; files(): string[]; output(): string; stop(): Promise<void> }> {
-  const port = await freePort();
+  const port = at?.port ?? (await freePort());
   const folder = temporaryFolder(t, 'storescp');
   const started = startProgram(t, 'storescp', [
     '-aet',
