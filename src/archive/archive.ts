@@ -210,20 +210,20 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     return inserted;
   }
 
-  function setAttributes(instance: Instance, { study, series, instance: own }: IndexedAttributes): void {
+  function setAttributes(instance: Instance, attributes: IndexedAttributes): void {
+    const own = JSON.stringify(attributes.instance);
+    db.run('UPDATE instances SET attributes = ? WHERE id = ?', own, instance.id);
+    const described = 'SELECT 1 FROM series WHERE id = ? AND attributes IS NOT NULL';
+    if (db.get(described, instance.seriesId) !== undefined) return;
+    const { study, series } = attributes;
     db.run(
-      `INSERT INTO studies (study, patient_id, study_date, attributes) VALUES (?, ?, ?, ?) ON CONFLICT (study) DO NOTHING`,
+      'INSERT INTO studies (study, patient_id, study_date, attributes) VALUES (?, ?, ?, ?) ON CONFLICT (study) DO NOTHING',
       instance.study,
       study.PatientID?.[0] ?? '',
       (study.StudyDate?.[0] ?? '').replaceAll('.', ''),
       JSON.stringify(study),
     );
-    db.run(
-      'UPDATE series SET attributes = ? WHERE id = ? AND attributes IS NULL',
-      JSON.stringify(series),
-      instance.seriesId,
-    );
-    db.run('UPDATE instances SET attributes = ? WHERE id = ?', JSON.stringify(own), instance.id);
+    db.run('UPDATE series SET attributes = ? WHERE id = ?', JSON.stringify(series), instance.seriesId);
   }
 
   function ensureSeries(n: NewInstance): number {

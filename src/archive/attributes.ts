@@ -6,9 +6,9 @@
 export type Attributes = Record<string, string[]>;
 
 export interface IndexedAttributes {
-  study: Attributes;
-  series: Attributes;
-  instance: Attributes;
+  readonly study: Attributes;
+  readonly series: Attributes;
+  readonly instance: Attributes;
 }
 
 /** Patient and study level (PS3.4 tables C.6-1, C.6-2, C.6-5). */
@@ -80,11 +80,17 @@ function pick(keywords: readonly string[], values: (keyword: string) => string[]
   return found;
 }
 
-/** What the index keeps of an object whose header `values` reads. */
+/** What the index keeps of an object whose header `values` reads, when it is asked for: most of a series is said once. */
 export function attributesOf(values: (keyword: string) => string[]): IndexedAttributes {
   return {
-    study: pick(STUDY_ATTRIBUTES, values),
-    series: pick(SERIES_ATTRIBUTES, values),
-    instance: pick(INSTANCE_ATTRIBUTES, values),
+    get study() {
+      return pick(STUDY_ATTRIBUTES, values);
+    },
+    get series() {
+      return pick(SERIES_ATTRIBUTES, values);
+    },
+    get instance() {
+      return pick(INSTANCE_ATTRIBUTES, values);
+    },
   };
 }

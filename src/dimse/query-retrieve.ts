@@ -250,15 +250,16 @@ async function move(
 
 /** After C-CANCEL nothing more is read; what is on its way is finished. */
 function toOutgoing(
-  { sopClassUid, sopInstanceUid, transferSyntaxUid, open }: RetrievedInstance,
+  { sopClassUid, sopInstanceUid, transferSyntaxUid, alternatives, open }: RetrievedInstance,
   signal: AbortSignal,
 ): OutgoingInstance {
   return {
     sopClassUid,
     sopInstanceUid,
     transferSyntaxUid,
-    open: () =>
-      signal.aborted ? Promise.reject(new Error('the retrieval was cancelled')) : open(transferSyntaxUid),
+    alternatives,
+    open: (accepted) =>
+      signal.aborted ? Promise.reject(new Error('the retrieval was cancelled')) : open(accepted),
   };
 }
 

@@ -12,8 +12,13 @@ export interface OutgoingInstance {
   sopClassUid: string;
   sopInstanceUid: string;
   transferSyntaxUid: string;
-  /** The data set's bytes, without preamble and meta header, encoded in `transferSyntaxUid`. Called when its turn comes. */
-  open(): Promise<Buffer | AsyncIterable<Buffer>>;
+  /** Further syntaxes in which it can be opened, proposed as well: for a peer that does not accept the first. */
+  alternatives?: readonly string[];
+  /**
+   * The data set's bytes, without preamble and meta header, encoded in the syntax that the peer accepted:
+   * `transferSyntaxUid`, or one of `alternatives`. Called when its turn comes.
+   */
+  open(transferSyntaxUid: string): Promise<Buffer | AsyncIterable<Buffer>>;
 }
 
 /**
@@ -51,12 +56,20 @@ const PRIORITY_MEDIUM = 0x0000;
 function groupsOf(instances: readonly OutgoingInstance[]): number[][] {
   const groups: number[][] = [];
   const groupOfContext = new Map<string, number>();
+  let last = 0;
+  let used = new Set<string>();
   instances.forEach((instance, index) => {
-    const key = contextKey(instance);
-    let group = groupOfContext.get(key);
+    const first = contextKey(instance.sopClassUid, instance.transferSyntaxUid);
+    let group = groupOfContext.get(first);
     if (group === undefined) {
-      group = Math.floor(groupOfContext.size / MAX_CONTEXTS);
-      groupOfContext.set(key, group);
+      const keys = syntaxesOf(instance).map((syntax) => contextKey(instance.sopClassUid, syntax));
+      if (new Set([...used, ...keys]).size > MAX_CONTEXTS) {
+        last += 1;
+        used = new Set();
+      }
+      for (const key of keys) used.add(key);
+      group = last;
+      groupOfContext.set(first, group);
     }
     groups[group] ??= [];
     groups[group].push(index);
@@ -64,8 +77,12 @@ function groupsOf(instances: readonly OutgoingInstance[]): number[][] {
   return groups;
 }
 
-function contextKey(instance: OutgoingInstance): string {
-  return `${instance.sopClassUid} ${instance.transferSyntaxUid}`;
+function syntaxesOf({ transferSyntaxUid, alternatives = [] }: OutgoingInstance): string[] {
+  return [transferSyntaxUid, ...alternatives];
+}
+
+function contextKey(sopClassUid: string, transferSyntaxUid: string): string {
+  return `${sopClassUid} ${transferSyntaxUid}`;
 }
 
 function contextsOf(
@@ -73,11 +90,13 @@ function contextsOf(
 ): { abstractSyntax: string; transferSyntaxes: string[] }[] {
   const contexts = new Map<string, { abstractSyntax: string; transferSyntaxes: string[] }>();
   for (const instance of instances) {
-    const { sopClassUid, transferSyntaxUid } = instance;
-    contexts.set(contextKey(instance), {
-      abstractSyntax: sopClassUid,
-      transferSyntaxes: [transferSyntaxUid],
-    });
+    const { sopClassUid } = instance;
+    for (const syntax of syntaxesOf(instance)) {
+      contexts.set(contextKey(sopClassUid, syntax), {
+        abstractSyntax: sopClassUid,
+        transferSyntaxes: [syntax],
+      });
+    }
   }
   return [...contexts.values()];
 }
@@ -208,7 +227,9 @@ async function sendOne(
   options: StoreOptions,
 ): Promise<DimseError | undefined> {
   const { sopClassUid, sopInstanceUid, transferSyntaxUid } = instance;
-  const context = contextFor(association, sopClassUid, transferSyntaxUid);
+  const context = syntaxesOf(instance)
+    .map((syntax) => contextFor(association, sopClassUid, syntax))
+    .find((each) => each !== undefined);
   if (context === undefined) {
     const why = refusalOf(association, sopClassUid, transferSyntaxUid);
     outcomes.set(index, {
@@ -221,7 +242,7 @@ async function sendOne(
   }
   let dataSet: Buffer | AsyncIterable<Buffer>;
   try {
-    dataSet = await instance.open();
+    dataSet = await instance.open(context.transferSyntax);
   } catch (error) {
     outcomes.set(index, {
       outcome: 'lost',

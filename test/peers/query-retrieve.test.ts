@@ -179,10 +179,12 @@ test('movescu: a series to its destination, byte for byte, and refusals', async 
   const files = sharedSeries(t, 'a02');
   if (files === undefined || !needPrograms(t, 'movescu', 'storescp')) return;
   const storescp = await startStorescp(t);
+  const onlyImplicit = await startStorescp(t, ['+xi', '+B']);
   const node = await startNode(t, {
     peers: [
       { aeTitle: 'PULL', host: '127.0.0.1' },
       { aeTitle: 'PACS', host: '127.0.0.1', port: storescp.port },
+      { aeTitle: 'OLD', host: '127.0.0.1', port: onlyImplicit.port },
       { aeTitle: 'GONE', host: '127.0.0.1', port: await freePort() },
     ],
   });
@@ -200,10 +202,26 @@ test('movescu: a series to its destination, byte for byte, and refusals', async 
   assert.equal(moved.code, 0, moved.stdout + moved.stderr);
   assert.match(moved.stdout + moved.stderr, /Success/);
   const sent = new Map(files.map((path) => [splitPart10(path).sopInstanceUid, splitPart10(path)]));
+  const sourceOf = new Map(files.map((path) => [splitPart10(path).sopInstanceUid, path]));
   assert.equal(storescp.files().length, files.length);
   for (const path of storescp.files()) {
     const arrived = splitPart10(path);
     assert.deepEqual(arrived.dataSet, sent.get(arrived.sopInstanceUid)?.dataSet, path);
+  }
+
+  const old = await movescu('OLD', 'QueryRetrieveLevel=SERIES', study, series);
+  assert.match(old.stdout + old.stderr, /Success/);
+  assert.equal(onlyImplicit.files().length, files.length);
+  for (const path of onlyImplicit.files()) {
+    const { transferSyntaxUid, sopInstanceUid } = splitPart10(path);
+    assert.equal(transferSyntaxUid, '1.2.840.10008.1.2');
+    const { '00020010': _syntax, ...json } = await dcmToJson(path);
+    const original = await dcmToJson(sourceOf.get(sopInstanceUid)!);
+    for (const [tag, element] of Object.entries(original)) {
+      // Implicit VR says no VR: of a private element only its bytes are left.
+      if (Number.parseInt(tag.slice(0, 4), 16) % 2 === 1) assert.ok(json[tag], `${tag} of ${sopInstanceUid}`);
+      else if (!tag.endsWith('0000')) assert.deepEqual(json[tag], element, `${tag} of ${sopInstanceUid}`);
+    }
   }
 
   const unknown = await movescu('NOBODY', 'QueryRetrieveLevel=SERIES', study, series);

@@ -46,8 +46,8 @@ const committed = (transactionUid: string, references: readonly SopReference[]):
 async function open(t: TestContext, pacs: FakeDestination, data?: string) {
   const folder = data ?? (await temporaryFolder(t));
   const pipeline = await openPipeline<Header, FakeDerivation>({
-    rules,
-    complete: { quiet: 20, maxAge: 60_000 },
+    rules: rules.map((rule) => ({ ...rule, complete: { quiet: 250, maxAge: 60_000 } })),
+    complete: { quiet: 250, maxAge: 60_000 },
     dicom: reader,
     models: new Map([['test', invertingModel()]]),
     destinations: [pacs],
@@ -243,5 +243,11 @@ test('the destination that is asked has the data set first', async (t) => {
   const { store, state } = await open(t, pacs);
   await store(3);
   await eventually('delivered', () => state() === 'delivered');
-  assert.deepEqual(order, ['sent 3', 'asked 3']);
+  let left = 0;
+  for (const step of order) {
+    const [what, count] = step.split(' ');
+    left += what === 'sent' ? Number(count) : -Number(count);
+    assert.ok(left >= 0, order.join(', '));
+  }
+  assert.equal(left, 0);
 });
