@@ -4,6 +4,7 @@
 import { createReadStream } from 'node:fs';
 import { open, readFile, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { IndexedAttributes } from './attributes.js';
 import { type Clock, monotonicClock } from './clock.js';
 import { type Database, openDatabase } from './database.js';
 import { type InstanceFiles, openInstanceFiles, type PartFile } from './files.js';
@@ -45,6 +46,8 @@ export interface NewInstance {
   /** Default true: it takes the place of the version before. False: it is kept beside it. */
   current?: boolean;
   receivedAt: number;
+  /** For queries. Without them it is not found by any until the next start. */
+  attributes?: IndexedAttributes;
 }
 
 export interface Archive {
@@ -85,6 +88,8 @@ export interface Archive {
   freeBytes(): Promise<number>;
   /** Appends to the audit trail, inside the surrounding transaction if there is one. UIDs only, no patient data. */
   audit(event: string, about: { study?: string; series?: string; sop?: string; detail?: string }): void;
+  /** Makes an object known to queries, inside the surrounding transaction. The first of a study or series describes it. */
+  setAttributes(instance: Instance, attributes: IndexedAttributes): void;
   setting(name: string): string | undefined;
   setSetting(name: string, value: string): void;
   close(): Promise<void>;
@@ -200,7 +205,25 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       n.priority ?? 0,
       n.quality === undefined ? null : JSON.stringify(n.quality),
     );
-    return get(id)!;
+    const inserted = get(id)!;
+    if (n.attributes !== undefined) setAttributes(inserted, n.attributes);
+    return inserted;
+  }
+
+  function setAttributes(instance: Instance, { study, series, instance: own }: IndexedAttributes): void {
+    db.run(
+      `INSERT INTO studies (study, patient_id, study_date, attributes) VALUES (?, ?, ?, ?) ON CONFLICT (study) DO NOTHING`,
+      instance.study,
+      study.PatientID?.[0] ?? '',
+      (study.StudyDate?.[0] ?? '').replaceAll('.', ''),
+      JSON.stringify(study),
+    );
+    db.run(
+      'UPDATE series SET attributes = ? WHERE id = ? AND attributes IS NULL',
+      JSON.stringify(series),
+      instance.seriesId,
+    );
+    db.run('UPDATE instances SET attributes = ? WHERE id = ?', JSON.stringify(own), instance.id);
   }
 
   function ensureSeries(n: NewInstance): number {
@@ -312,7 +335,11 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       try {
         await Promise.all([settled, db.sync()]);
       } catch (error) {
-        db.transaction(() => markDamage(stored, 'the disk failed while it was written'));
+        try {
+          db.transaction(() => markDamage(stored, 'the disk failed while it was written'));
+        } catch {
+          // The first error is the one to tell.
+        }
         throw error;
       } finally {
         unsettled.delete(stored.id);
@@ -371,18 +398,21 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       return found.bavail * found.bsize;
     },
     audit,
+    setAttributes,
     setting,
     setSetting,
     async close() {
-      db.transaction(() => {
-        const last = db.get<{ id: number }>('SELECT COALESCE(MAX(id), 0) AS id FROM instances')!.id;
-        setSetting('settled id', String(last));
-        setSetting('clean', 'yes');
-      });
-      await db.sync();
-      files.close();
-      await db.close();
-      await files.close();
+      try {
+        db.transaction(() => {
+          const last = db.get<{ id: number }>('SELECT COALESCE(MAX(id), 0) AS id FROM instances')!.id;
+          setSetting('settled id', String(last));
+          setSetting('clean', 'yes');
+        });
+        await db.sync();
+      } finally {
+        await files.close();
+        await db.close();
+      }
     },
   };
 }

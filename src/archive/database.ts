@@ -54,7 +54,7 @@ interface Waiting {
 }
 
 /** Transactions that share one commit at most: bounds the time for which the event loop is held. */
-const groupSize = 32;
+const groupSize = 16;
 
 /**
  * Opens or creates the database and brings its tables up to date.
@@ -154,18 +154,19 @@ export async function openDatabase(path: string): Promise<Database> {
     }
   }
 
+  /** One group; the next has its turn after whatever else waits for the event loop. */
   function flush(): void {
-    flushing = false;
-    while (waiting.length > 0) {
-      const group = waiting.slice(0, groupSize);
-      waiting = waiting.slice(groupSize);
-      try {
-        const { done, works } = runGroup(group);
-        for (const each of works) each();
-        for (const { each, value } of done) each.resolve(value as never);
-      } catch (error) {
-        for (const each of group) each.reject(error);
-      }
+    const group = waiting.slice(0, groupSize);
+    waiting = waiting.slice(groupSize);
+    flushing = waiting.length > 0;
+    if (flushing) setImmediate(flush);
+    if (group.length === 0) return;
+    try {
+      const { done, works } = runGroup(group);
+      for (const each of works) each();
+      for (const { each, value } of done) each.resolve(value as never);
+    } catch (error) {
+      for (const each of group) each.reject(error);
     }
   }
 
@@ -232,7 +233,7 @@ export async function openDatabase(path: string): Promise<Database> {
     },
     sync,
     async close() {
-      flush();
+      while (waiting.length > 0) flush();
       await nextSync?.catch(() => {});
       await syncing?.catch(() => {});
       await log.close();

@@ -1,6 +1,6 @@
 /**
- * Instance files on disk: written as `.part` in the incoming folder, renamed to their place, and on disk for
- * good (file and folder) before anybody hears of it.
+ * Instance files on disk: small ones written to their place, large ones as `.part` in the incoming folder and then
+ * renamed, and on disk for good (file and folder) before anybody hears of it.
  *
  *     <root>/incoming/<n>.part
  *     <root>/archive/<aa>/<study UID>/<series UID>/<SOP Instance UID>[.v<version>].dcm
@@ -9,8 +9,8 @@
  * `aa` is the first byte of the SHA-256 of the study UID, in hexadecimal, so that no folder grows too wide.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fdatasync, fsync, openSync, renameSync, rmSync, writev, writevSync } from 'node:fs';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { closeSync, fdatasync, open as openFile, writev, writevSync } from 'node:fs';
+import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -21,11 +21,13 @@ const uidSyntax = /^(?=.{1,64}$)[0-9]+(\.[0-9]+)*$/;
 const knownFoldersLimit = 10_000;
 /** Folders that are kept open for their next sync. */
 const openFoldersLimit = 32;
+/** Objects up to this size are written at once, when they are known to be good. */
+export const smallBytes = 4 * 1024 * 1024;
 /** Buffers in one vectored write: IOV_MAX is 1024 on Linux. */
 const vectors = 512;
 
+const opened = promisify(openFile);
 const dataSynced = promisify(fdatasync);
-const synced = promisify(fsync);
 const written = promisify(
   (fd: number, chunks: readonly Buffer[], done: (e: Error | null, n: number) => void) =>
     writev(fd, chunks, (error, bytes) => done(error, bytes)),
@@ -45,12 +47,12 @@ export interface InstanceFiles {
   /** Path below `root` for an instance. @throws RangeError when a UID has not the syntax of PS3.5. */
   relativePath(study: string, series: string, sop: string, version: number): string;
   absolutePath(relative: string): string;
-  createPart(): PartFile;
+  createPart(): Promise<PartFile>;
   /**
-   * A part of a few megabytes at most, written at once: the page cache takes it in less time than a trip through
-   * the thread pool does.
+   * A part of `smallBytes` at most, all of it known: it is written straight to its place. Every file that is
+   * created or renamed waits for the journal of the file system, which the syncs of others keep busy.
    */
-  writePart(chunks: readonly Buffer[]): PartFile;
+  partOf(chunks: readonly Buffer[]): PartFile;
   /**
    * Moves the part to its place. Contents, name and folders are on disk for good only when the promise that
    * `settle` returns has resolved, too; it must be called once.
@@ -65,7 +67,7 @@ export interface InstanceFiles {
   /** Makes sure that a folder below the root exists and stays. */
   ensureFolder(folder: string): Promise<void>;
   /** Gives back what is kept open. */
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** Opens the folders below `root`, creating what is missing. */
@@ -73,8 +75,9 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
   const knownFolders = new Map<string, Promise<void>>();
   const folderSyncs = new Map<string, { running: Promise<void>; next?: Promise<void> }>();
   const descriptors = new WeakMap<PartFile, number>();
+  const unwritten = new WeakMap<PartFile, readonly Buffer[]>();
   // In order of their last use.
-  const openFolders = new Map<string, number>();
+  const openFolders = new Map<string, Promise<FileHandle>>();
   let sequence = 0;
 
   function ensureFolder(folder: string): Promise<void> {
@@ -104,10 +107,12 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
   function syncFolder(folder: string): Promise<void> {
     const entry = folderSyncs.get(folder);
     if (entry === undefined) {
-      const running = synced(openFolder(folder)).finally(() => {
-        const current = folderSyncs.get(folder);
-        if (current?.next === undefined) folderSyncs.delete(folder);
-      });
+      const running = openFolder(folder)
+        .then((handle) => handle.sync())
+        .finally(() => {
+          const current = folderSyncs.get(folder);
+          if (current?.next === undefined) folderSyncs.delete(folder);
+        });
       folderSyncs.set(folder, { running });
       return running;
     }
@@ -120,44 +125,45 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     return entry.next;
   }
 
-  /** A folder's descriptor; one whose sync is under way is not closed. */
-  function openFolder(folder: string): number {
-    const fd = openFolders.get(folder) ?? openSync(folder, 'r');
+  function openFolder(folder: string): Promise<FileHandle> {
+    const handle = openFolders.get(folder) ?? open(folder, 'r');
     openFolders.delete(folder);
-    for (const [other, old] of openFolders) {
+    for (const oldest of openFolders.keys()) {
       if (openFolders.size < openFoldersLimit) break;
-      if (folderSyncs.has(other)) continue;
-      openFolders.delete(other);
-      closeSync(old);
+      void closeFolder(oldest);
     }
-    openFolders.set(folder, fd);
-    return fd;
+    openFolders.set(folder, handle);
+    handle.catch(() => openFolders.delete(folder));
+    return handle;
+  }
+
+  /** A sync under way is waited for. */
+  async function closeFolder(folder: string): Promise<void> {
+    const handle = openFolders.get(folder);
+    openFolders.delete(folder);
+    await handle?.then(
+      (opened) => opened.close(),
+      () => {},
+    );
   }
 
   /** What is known of the folders may be wrong: it is found out anew. */
   function forgetFolders(): void {
     knownFolders.clear();
-    for (const [folder, fd] of openFolders) {
-      if (folderSyncs.has(folder)) continue;
-      openFolders.delete(folder);
-      closeSync(fd);
-    }
+    for (const folder of [...openFolders.keys()]) void closeFolder(folder);
   }
 
-  function newPart(): PartFile & { append(chunks: readonly Buffer[]): void } {
+  async function createPart(): Promise<PartFile> {
     sequence += 1;
     const path = join(root, 'incoming', `${process.pid}-${sequence}.part`);
-    const fd = openSync(path, 'wx');
+    const fd = await opened(path, 'wx');
     let bytes = 0;
-    const part = {
+    const part: PartFile = {
       path,
       get bytes() {
         return bytes;
       },
-      append(chunks: readonly Buffer[]) {
-        bytes += appendSync(fd, chunks);
-      },
-      async write(chunks: readonly Buffer[]) {
+      async write(chunks) {
         for (let i = 0; i < chunks.length; i += vectors) {
           bytes += await append(fd, chunks.slice(i, i + vectors));
         }
@@ -169,6 +175,54 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     };
     descriptors.set(part, fd);
     return part;
+  }
+
+  /** Writes a file to its place; undefined when something is there already. */
+  async function writeNew(target: string, chunks: readonly Buffer[]): Promise<number | undefined> {
+    let fd: number;
+    try {
+      fd = await opened(target, 'wx');
+    } catch (error) {
+      if (isCode(error, 'EEXIST')) return undefined;
+      throw error;
+    }
+    try {
+      // The page cache takes it in less time than a trip through the thread pool does.
+      for (let i = 0; i < chunks.length; i += vectors) appendSync(fd, chunks.slice(i, i + vectors));
+      return fd;
+    } catch (error) {
+      closeSync(fd);
+      await rm(target, { force: true }).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Both are waited for: a descriptor in use is not closed. */
+  async function settle(fd: number, folder: string): Promise<void> {
+    const ends = await Promise.allSettled([dataSynced(fd), syncFolder(folder)]);
+    closeSync(fd);
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  }
+
+  /** The folder may have been removed behind our back (retention, an operator): then once more from the top. */
+  async function inFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
+    await ensureFolder(folder);
+    try {
+      return await work();
+    } catch (error) {
+      if (!isCode(error, 'ENOENT')) throw error;
+      forgetFolders();
+      await ensureFolder(folder);
+      return work();
+    }
+  }
+
+  async function move(part: PartFile, target: string): Promise<number> {
+    const fd = descriptors.get(part);
+    if (fd === undefined) throw new Error(`${part.path} was not created here`);
+    await inFolder(dirname(target), () => rename(part.path, target));
+    descriptors.delete(part);
+    return fd;
   }
 
   function release(part: PartFile): void {
@@ -187,41 +241,40 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
       return join('archive', aa, study, series, version === 1 ? `${sop}.dcm` : `${sop}.v${version}.dcm`);
     },
     absolutePath: (relative) => join(root, relative),
-    createPart: () => newPart(),
-    writePart(chunks) {
-      const part = newPart();
-      try {
-        for (let i = 0; i < chunks.length; i += vectors) part.append(chunks.slice(i, i + vectors));
-        return part;
-      } catch (error) {
-        release(part);
-        rmSync(part.path, { force: true });
-        throw error;
-      }
-    },
-    async place(part, relative) {
-      const fd = descriptors.get(part);
-      if (fd === undefined) throw new Error(`${part.path} was not created here`);
-      const target = join(root, relative);
-      await ensureFolder(dirname(target));
-      try {
-        renameSync(part.path, target);
-      } catch (error) {
-        // The folder may have been removed behind our back (retention, an operator): once more from the top.
-        if (!isCode(error, 'ENOENT')) throw error;
-        forgetFolders();
-        await ensureFolder(dirname(target));
-        renameSync(part.path, target);
-      }
-      return {
-        async settle() {
-          try {
-            await Promise.all([dataSynced(fd), syncFolder(dirname(target))]);
-          } finally {
-            release(part);
-          }
+    createPart,
+    partOf(chunks) {
+      const part: PartFile = {
+        path: '',
+        bytes: lengthOf(chunks),
+        write: () => Promise.reject(new Error('the part is complete')),
+        discard: async () => {
+          unwritten.delete(part);
         },
       };
+      unwritten.set(part, chunks);
+      return part;
+    },
+    async place(part, relative) {
+      const target = join(root, relative);
+      const folder = dirname(target);
+      const chunks = unwritten.get(part);
+      let fd: number | undefined;
+      if (chunks === undefined) fd = await move(part, target);
+      else {
+        fd = await inFolder(folder, () => writeNew(target, chunks));
+        if (fd === undefined) {
+          const other = await createPart();
+          try {
+            await other.write(chunks);
+            fd = await move(other, target);
+          } catch (error) {
+            await other.discard();
+            throw error;
+          }
+        }
+      }
+      const placed = fd;
+      return { settle: () => settle(placed, folder) };
     },
     async remove(relative) {
       await rm(join(root, relative), { force: true });
@@ -242,9 +295,8 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
       }
     },
     ensureFolder: (folder) => ensureFolder(join(root, folder)),
-    close() {
-      for (const fd of openFolders.values()) closeSync(fd);
-      openFolders.clear();
+    async close() {
+      await Promise.all([...openFolders.keys()].map(closeFolder));
     },
   };
 
@@ -286,4 +338,10 @@ async function fsyncPath(path: string): Promise<void> {
 
 export function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
+}
+
+/** Whether an error of the file system or of the database says that there is no space left. */
+export function isDiskFull(error: unknown): boolean {
+  if (isCode(error, 'ENOSPC') || isCode(error, 'EDQUOT')) return true;
+  return error instanceof Error && /disk is full/.test(error.message);
 }

@@ -1,9 +1,18 @@
 /** Objects on disk and their index: the only owner of files and of the database. */
 export { type Archive, type NewInstance, openArchive } from './archive.js';
+export {
+  type Attributes,
+  attributesOf,
+  INSTANCE_ATTRIBUTES,
+  type IndexedAttributes,
+  SERIES_ATTRIBUTES,
+  STUDY_ATTRIBUTES,
+} from './attributes.js';
+export { indexMissing } from './backfill.js';
 export { type Clock, monotonicClock } from './clock.js';
 export { type Database, DatabaseError, openDatabase, type Value } from './database.js';
-export { digestOf } from './digest.js';
-export { type InstanceFiles, isCode, type PartFile } from './files.js';
+export { digestOf, digestOfFile } from './digest.js';
+export { type InstanceFiles, isCode, isDiskFull, type PartFile, smallBytes } from './files.js';
 export type { Instance, InstanceRow, InstanceState, Source } from './instance.js';
 export { instanceOf, selectInstance } from './instance.js';
 export type { Recovery } from './reconcile.js';

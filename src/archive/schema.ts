@@ -141,4 +141,19 @@ export const migrations: readonly string[] = [
     UNIQUE (peer, transaction_uid)
   ) STRICT;
   `,
+  `
+  -- What queries match and return, as JSON: keyword to values. NULL: stored before this table version, to be read.
+  CREATE TABLE studies (
+    id INTEGER PRIMARY KEY,
+    study TEXT NOT NULL UNIQUE,
+    patient_id TEXT NOT NULL,
+    study_date TEXT NOT NULL,
+    attributes TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX studies_by_patient ON studies (patient_id);
+  CREATE INDEX studies_by_date ON studies (study_date);
+  ALTER TABLE series ADD COLUMN attributes TEXT;
+  ALTER TABLE instances ADD COLUMN attributes TEXT;
+  CREATE INDEX instances_to_index ON instances (id) WHERE attributes IS NULL;
+  `,
 ];

@@ -2,6 +2,7 @@ import { Router } from 'express';
 import type { Config } from '../config/index.js';
 import {
   createFrameDecoder,
+  createQueryProvider,
   createRetrieveProvider,
   createSenders,
   createStoreProvider,
@@ -9,7 +10,7 @@ import {
 } from '../dicomweb/index.js';
 import type { Pipeline } from '../pipeline/index.js';
 
-/** The DICOMweb services over the pipeline: STOW-RS into its intake, WADO-RS from its archive. */
+/** The DICOMweb services over the pipeline: STOW-RS into its intake, QIDO-RS and WADO-RS from its archive. */
 export function openDicomWeb(
   config: Config,
   pipeline: Pick<Pipeline, 'archive' | 'intake' | 'associationEnded'>,
@@ -31,6 +32,7 @@ export function openDicomWeb(
       },
       onRequestEnd: ({ association }) => pipeline.associationEnded(association),
     }),
+    createQueryProvider({ holdings, readerOf: nameOf }),
     createRetrieveProvider({ holdings, readerOf: nameOf, decoder }),
   );
   return { router, close: () => decoder.close() };

@@ -58,6 +58,7 @@ export async function startProvider(options: {
         maxPduLength: config.limits.pduLength,
       },
       services: options.services,
+      storesToRequestor: true,
       onStore: (request) => store(intake, request),
       acceptMore: () => intake.acceptMore(),
       onAssociation(event, info) {

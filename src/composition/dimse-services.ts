@@ -1,7 +1,8 @@
 import { createCommitmentProvider } from '../commitment/index.js';
 import type { Config } from '../config/index.js';
-import { commitmentReports, type DimseService } from '../dimse/index.js';
+import { commitmentReports, type DimseService, PeerTable } from '../dimse/index.js';
 import type { Pipeline } from '../pipeline/index.js';
+import { retrieveServices } from '../retrieve/index.js';
 import { targetOf } from './addresses.js';
 
 /** The service classes beside verification and storage; `start` begins what they do on their own. */
@@ -15,8 +16,20 @@ export function openServices(
     queue,
     targetOf: (aeTitle) => targetOf(config, aeTitle),
   });
+  const retrievers = new PeerTable(config.peers.filter(({ retrieve }) => retrieve !== false));
+  const retrieve = retrieveServices({
+    archive,
+    aeTitle: config.aeTitle,
+    targetOf: (aeTitle) => targetOf(config, aeTitle),
+    permits: async ({ callingAeTitle, remoteAddress }) =>
+      (await retrievers.check(callingAeTitle, remoteAddress)) === 'known',
+  });
   return {
-    services: [commitment.service, commitmentReports((report) => delivery.commitmentReport(report))],
+    services: [
+      commitment.service,
+      commitmentReports((report) => delivery.commitmentReport(report)),
+      ...retrieve,
+    ],
     start: () => commitment.start(),
   };
 }

@@ -175,8 +175,9 @@ export const configSchema = strict({
         }),
         host,
         port: targetPort.optional(),
+        retrieve: z.boolean({ error: 'true or false' }).optional(),
       }),
-      { error: 'a list of { aeTitle, host }' },
+      { error: 'a list of { aeTitle, host, port, retrieve }' },
     )
     .prefault([
       { aeTitle: '*', host: '127.0.0.1' },

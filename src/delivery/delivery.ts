@@ -158,18 +158,25 @@ export function createDelivery(o: DeliveryOptions): Delivery {
     let accepted = 0;
     const flush = () => {
       const outcomes = unrecorded;
-      unrecorded = [];
       if (outcomes.length === 0) return;
       db.transaction(() => {
         for (const outcome of outcomes)
           record(destination, seriesId, bySop.get(outcome.sopInstanceUid)!, outcome);
       });
+      unrecorded = [];
+    };
+    const flushSoon = () => {
+      try {
+        flush();
+      } catch {
+        // A full disk: the last flush tries again, and its error is the job's.
+      }
     };
     const take = (outcome: Outcome) => {
       // The first word counts: an outcome that comes by callback comes once more in the list.
       if (!waiting.delete(outcome.sopInstanceUid)) return;
       if (outcome.outcome === 'accepted' || outcome.outcome === 'warning') accepted += 1;
-      if (unrecorded.push(outcome) === 1) setImmediate(flush);
+      if (unrecorded.push(outcome) === 1) setImmediate(flushSoon);
     };
     const waiting = new Set(bySop.keys());
     let missing = 'the destination gave no outcome for it';

@@ -2,9 +2,11 @@ export { type Correctable, correctable, correctableSopClasses, isOwnOutput } fro
 export type { DataSet, Element } from './data-set.js';
 export { CODING_SCHEME, type Derivation, derivedUids, EQUIPMENT_MODEL_NAME } from './derivation.js';
 export { deriveInstance } from './derive.js';
-export { dictionaryVr, isPrivate, keywordOf, tagOf } from './dictionary.js';
+export { dictionaryVr, isPrivate, keywordOf, tagOf, US_OR_SS } from './dictionary.js';
 export { type FragmentFacts, frameStarts } from './encapsulated.js';
 export { DicomError, type DicomErrorCode } from './error.js';
+export { type LargeInstance, openLarge, type RandomAccess } from './large-file.js';
+export { nativeAlternatives, rewriteNative } from './native.js';
 export {
   IMPLEMENTATION_CLASS_UID,
   IMPLEMENTATION_VERSION_NAME,

@@ -28,6 +28,8 @@ export interface InstanceHeader {
   sopInstanceUid: string;
   sopClassUid: string;
   transferSyntaxUid: string;
+  /** offset of the data set in the file, bytes */
+  dataSetOffset: number;
   /** what precedes the pixel data */
   dataSet: DataSet;
 }
@@ -123,13 +125,14 @@ export function parseBeginning(bytes: Buffer): Part10Beginning {
  * @throws DicomError also when Study, Series or SOP Instance UID or SOP Class UID is absent or no UID: they become path names
  */
 export function readHeader(file: Buffer): InstanceHeader {
-  const { transferSyntaxUid, dataSet } = parsePart10(file, { untilPixelData: true });
+  const { transferSyntaxUid, dataSetOffset, dataSet } = parsePart10(file, { untilPixelData: true });
   return {
     sopClassUid: requiredUid(dataSet, 'SOPClassUID', '(0008,0016)'),
     sopInstanceUid: requiredUid(dataSet, 'SOPInstanceUID', '(0008,0018)'),
     studyInstanceUid: requiredUid(dataSet, 'StudyInstanceUID', '(0020,000D)'),
     seriesInstanceUid: requiredUid(dataSet, 'SeriesInstanceUID', '(0020,000E)'),
     transferSyntaxUid,
+    dataSetOffset,
     dataSet,
   };
 }

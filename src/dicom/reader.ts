@@ -481,6 +481,25 @@ export function parseBeforePixelData(
 }
 
 /**
+ * How many bytes of a data set precede its pixel data; undefined when these bytes do not reach it.
+ * @throws DicomError truncated when they end within an element, malformed, unsupported
+ */
+export function lengthBeforePixelData(bytes: Buffer, transferSyntaxUid: string): number | undefined {
+  const stream = openStream(bytes, transferSyntaxUid);
+  const end = stream.buffer.length;
+  const position = readElements({
+    stream,
+    start: 0,
+    end,
+    depth: 0,
+    delimited: false,
+    untilPixelData: true,
+    elements: undefined,
+  });
+  return isPixelData(stream, position, end) ? position : undefined;
+}
+
+/**
  * Steps over a data set to its very last byte without keeping anything.
  * @throws DicomError truncated, malformed, unsupported
  */

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Request, Response } from 'express';
+import type { Instance } from '../archive/index.js';
 import { type Acceptable, parseAccept } from './accept.js';
 import { RequestError } from './store-request.js';
 
@@ -18,6 +19,11 @@ export function baseUrl(request: Request): string {
   return `${request.protocol}://${request.get('host') ?? 'localhost'}${request.baseUrl}`;
 }
 
+/** `/studies/{study}/series/{series}/instances/{sop}` */
+export function instancePath({ study, series, sop }: Pick<Instance, 'study' | 'series' | 'sop'>): string {
+  return `/studies/${study}/series/${series}/instances/${sop}`;
+}
+
 /** 406, saying what there is. */
 export function notAcceptable(available: string): RequestError {
   return new RequestError(406, `nothing that the Accept header takes can be given; there is: ${available}`);
@@ -28,16 +34,18 @@ function clientIsGone(error: unknown): boolean {
   return code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'ECONNRESET' || code === 'EPIPE';
 }
 
-async function* beginningWith(
-  first: IteratorResult<Buffer, void>,
-  rest: AsyncGenerator<Buffer, void>,
-): AsyncGenerator<Buffer, void> {
-  try {
-    if (!first.done) yield first.value;
-    yield* rest;
-  } finally {
-    await rest.return();
+/** The same bytes, after the first of them were read: what fails at once fails here. */
+export async function begun(chunks: AsyncGenerator<Buffer, void>): Promise<AsyncGenerator<Buffer, void>> {
+  const first = await chunks.next();
+  async function* all(): AsyncGenerator<Buffer, void> {
+    try {
+      if (!first.done) yield first.value;
+      yield* chunks;
+    } finally {
+      await chunks.return();
+    }
   }
+  return all();
 }
 
 /**
@@ -50,11 +58,10 @@ export async function send(
   body: { contentType: string; chunks: AsyncGenerator<Buffer, void>; length?: number },
   status = 200,
 ): Promise<void> {
-  const first = await body.chunks.next();
+  const chunks = await begun(body.chunks);
   response.status(status).vary('Accept');
   response.setHeader('Content-Type', body.contentType);
   if (body.length !== undefined) response.setHeader('Content-Length', body.length);
-  const chunks = beginningWith(first, body.chunks);
   if (request.method === 'HEAD') {
     await body.chunks.return();
     response.end();

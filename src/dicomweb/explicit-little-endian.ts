@@ -145,10 +145,23 @@ async function* encodeObject(o: StoredObject, decoder: FrameDecoder): AsyncGener
   }
   const vr = pixelData.vr === 'UN' || (bits > 8 && pixelData.vr === 'OB') ? 'OW' : pixelData.vr;
   writer.header(pixelData.tag, vr, length + (length % 2));
-  yield Buffer.concat([meta, writer.finish()]);
   if (frames) {
-    for (let index = 0; index < frames.count; index++) yield* uncompressedFrame(o, frames, index, decoder);
+    // The first frame is decoded before anything is given, each next one while the one before is taken.
+    const decode = (index: number) => {
+      const decoded = index < frames.count ? gather(uncompressedFrame(o, frames, index, decoder)) : undefined;
+      decoded?.catch(() => {});
+      return decoded;
+    };
+    let header: Buffer | undefined = Buffer.concat([meta, writer.finish()]);
+    for (let index = 0, next = decode(0); index < frames.count; index++) {
+      const frame = (await next)!;
+      next = decode(index + 1);
+      if (header) yield header;
+      header = undefined;
+      yield frame;
+    }
   } else {
+    yield Buffer.concat([meta, writer.finish()]);
     const value = o.read(pixelData.offset, pixelData.offset + length);
     yield* needsSwap(o) ? swapWords(value) : value;
   }

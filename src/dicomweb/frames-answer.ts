@@ -4,7 +4,7 @@ import { notAcceptable } from './answer.js';
 import { checkConvertible, uncompressedFrame } from './explicit-little-endian.js';
 import type { FrameDecoder } from './frame-decoder.js';
 import { multipart, type OutgoingPart } from './multipart-writer.js';
-import { framesOf, type StoredFrames } from './stored-frames.js';
+import type { StoredFrames } from './stored-frames.js';
 import type { StoredObject } from './stored-object.js';
 
 /** Media types of compressed frames. PS3.18 table 8.7.3-5 */
@@ -21,6 +21,12 @@ const MEDIA_TYPES: Readonly<Record<string, string>> = {
   [TransferSyntax.HtJpeg2000Lossless]: 'image/jphc',
   [TransferSyntax.HtJpeg2000LosslessRpcl]: 'image/jphc',
   [TransferSyntax.HtJpeg2000]: 'image/jphc',
+};
+/** Names of the older standard, which clients still ask by. */
+const OLDER_NAMES: Readonly<Record<string, string>> = {
+  'image/x-dicom-rle': 'image/dicom-rle',
+  'image/x-jls': 'image/jls',
+  'image/jhc': 'image/jphc',
 };
 const OCTETS = 'application/octet-stream';
 const PLAIN = TransferSyntax.ExplicitVRLittleEndian;
@@ -65,8 +71,9 @@ function offerFor(
       return offer(OCTETS, false);
   }
   const image = MEDIA_TYPES[o.transferSyntax];
-  if (encapsulated && image !== undefined && takes(wanted.type, image)) {
-    if (syntax === undefined || syntax === '*' || syntax === stored) return offer(image, true);
+  const named = image !== undefined && OLDER_NAMES[wanted.type] === image ? wanted.type : image;
+  if (encapsulated && named !== undefined && takes(wanted.type, named)) {
+    if (syntax === undefined || syntax === '*' || syntax === stored) return offer(named, true);
   }
   return undefined;
 }
@@ -98,15 +105,15 @@ async function* asGenerator(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffe
  * @param location of a frame, for Content-Location
  * @throws RequestError 406
  */
-export async function framesAnswer(o: {
+export function framesAnswer(o: {
   object: StoredObject;
+  frames: StoredFrames;
   accepted: readonly Acceptable[];
   indexes: readonly number[] | ((count: number) => readonly number[]) | undefined;
   location: (index: number | undefined) => string;
   decoder: FrameDecoder;
-}): Promise<Body> {
-  const { object, decoder, location } = o;
-  const frames = await framesOf(object);
+}): Body {
+  const { object, frames, decoder, location } = o;
   const whole = o.indexes === undefined;
   const all = Array.from({ length: frames.count }, (_, i) => i);
   const indexes = typeof o.indexes === 'function' ? o.indexes(frames.count) : (o.indexes ?? all);

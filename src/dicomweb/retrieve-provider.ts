@@ -2,7 +2,7 @@ import { type Request, Router } from 'express';
 import type { Instance } from '../archive/index.js';
 import { DicomError, itemsOf, TransferSyntax, toOutgoing } from '../dicom/index.js';
 import { type Acceptable, choose, chooseType, takes } from './accept.js';
-import { acceptedBy, baseUrl, notAcceptable, send } from './answer.js';
+import { acceptedBy, baseUrl, begun, instancePath, notAcceptable, send } from './answer.js';
 import { jsonDataSet, jsonTag } from './dicom-json.js';
 import { mayConvert, toExplicitLittleEndian } from './explicit-little-endian.js';
 import type { FrameDecoder } from './frame-decoder.js';
@@ -11,15 +11,16 @@ import type { Holdings, ResourceKey } from './holdings.js';
 import type { JsonDataSet } from './json-model.js';
 import { multipart, type OutgoingPart } from './multipart-writer.js';
 import { toNativeXml } from './native-model.js';
+import { createOpenObjects } from './open-objects.js';
 import { encodePng } from './png.js';
 import { type ReaderOf, reading } from './read-access.js';
+import { readAhead } from './read-ahead.js';
 import { parseWindow, renderFrame } from './rendered.js';
 import { RequestError } from './store-request.js';
-import { framesOf } from './stored-frames.js';
 import { openStored, type StoredObject, wholeFile } from './stored-object.js';
 
 export interface RetrieveProviderOptions {
-  holdings: Holdings;
+  holdings: Pick<Holdings, 'instances'>;
   /** The reader's name, or undefined for one who may not read. This machine always may. */
   readerOf: ReaderOf;
   decoder: FrameDecoder;
@@ -33,19 +34,18 @@ const JSON_TYPES = [
 ];
 const PIXEL_DATA_TAGS = new Set(['7FE00008', '7FE00009', '7FE00010']);
 const MAX_FRAMES_ASKED = 100_000;
+const HEADERS_AHEAD = 4;
 
 function keyOf(request: Request): ResourceKey {
   const { study, series, sop } = request.params as Record<string, string | undefined>;
   return { study, series, sop };
 }
 
-/** `/studies/{study}/series/{series}/instances/{sop}` */
-export function instancePath({ study, series, sop }: Pick<Instance, 'study' | 'series' | 'sop'>): string {
-  return `/studies/${study}/series/${series}/instances/${sop}`;
-}
-
 /** The whole instances of the resource; some may be damaged and are left out. */
-function resourceOf(holdings: Holdings, key: ResourceKey): { instances: Instance[]; partial: boolean } {
+function resourceOf(
+  holdings: Pick<Holdings, 'instances'>,
+  key: ResourceKey,
+): { instances: Instance[]; partial: boolean } {
   const all = holdings.instances(key);
   const instances = all.filter(({ damage }) => damage === undefined);
   if (all.length === 0) {
@@ -99,7 +99,7 @@ function storedFile(instance: Instance): DicomFile {
 async function explicitFile(instance: Instance, decoder: FrameDecoder): Promise<DicomFile> {
   return {
     contentType: `${DICOM}; transfer-syntax=${TransferSyntax.ExplicitVRLittleEndian}`,
-    chunks: toExplicitLittleEndian(await openStored(instance), decoder),
+    chunks: await begun(toExplicitLittleEndian(await openStored(instance), decoder)),
   };
 }
 
@@ -178,6 +178,7 @@ async function* bufferChunks(buffer: Buffer): AsyncGenerator<Buffer, void> {
  */
 export function createRetrieveProvider({ holdings, readerOf, decoder }: RetrieveProviderOptions): Router {
   const router = Router();
+  const objects = createOpenObjects();
   const get = (paths: string[], handle: Parameters<typeof reading>[1]) => {
     router.get(paths, reading(readerOf, handle));
   };
@@ -188,7 +189,7 @@ export function createRetrieveProvider({ holdings, readerOf, decoder }: Retrieve
   /** The one instance of the address, opened. */
   const objectOf = async (request: Request): Promise<StoredObject> => {
     const { instances } = resourceOf(holdings, keyOf(request));
-    return refusing(500, () => openStored(instances[0]!));
+    return refusing(500, () => objects.open(instances[0]!));
   };
 
   get([study, series, instance], async (request, response) => {
@@ -210,7 +211,7 @@ export function createRetrieveProvider({ holdings, readerOf, decoder }: Retrieve
       const file = strict
         ? await refusing(406, () => explicitFile(only, decoder))
         : await fileIn(form!, only, decoder);
-      return send(request, response, file);
+      return refusing(500, () => send(request, response, file));
     }
     async function* parts(): AsyncGenerator<OutgoingPart, void> {
       for (const [index, each] of instances.entries()) {
@@ -225,7 +226,7 @@ export function createRetrieveProvider({ holdings, readerOf, decoder }: Retrieve
       }
     }
     const missing = partial || offer.forms.includes(undefined);
-    return send(request, response, multipart(DICOM, parts()), missing ? 206 : 200);
+    return refusing(500, () => send(request, response, multipart(DICOM, parts()), missing ? 206 : 200));
   });
 
   get([`${study}/metadata`, `${series}/metadata`, `${instance}/metadata`], async (request, response) => {
@@ -246,16 +247,16 @@ export function createRetrieveProvider({ holdings, readerOf, decoder }: Retrieve
     };
     async function* asJson(): AsyncGenerator<Buffer, void> {
       let before = '[';
-      for (const each of instances) {
-        yield Buffer.from(`${before}${JSON.stringify(await metadataOf(each))}`);
+      for await (const metadata of readAhead(instances, HEADERS_AHEAD, metadataOf)) {
+        yield Buffer.from(`${before}${JSON.stringify(metadata)}`);
         before = ',\n';
       }
       yield Buffer.from(']');
     }
     async function* asXml(): AsyncGenerator<OutgoingPart, void> {
-      for (const each of instances) {
+      for await (const metadata of readAhead(instances, HEADERS_AHEAD, metadataOf)) {
         const headers = { 'Content-Type': offer!.type };
-        yield { headers, body: Buffer.from(toNativeXml(await metadataOf(each))) };
+        yield { headers, body: Buffer.from(toNativeXml(metadata)) };
       }
     }
     const body: Body = offer.multipart
@@ -267,9 +268,10 @@ export function createRetrieveProvider({ holdings, readerOf, decoder }: Retrieve
   get([`${instance}/frames/:frames`], async (request, response) => {
     const object = await objectOf(request);
     const at = `${baseUrl(request)}${instancePath(object.instance)}/frames`;
-    const body = await refusing(406, () =>
+    const body = await refusing(406, async () =>
       framesAnswer({
         object,
+        frames: await objects.frames(object),
         accepted: acceptedBy(request),
         indexes: (count) => parseFrameList(String(request.params.frames), count),
         location: (index) => `${at}/${(index ?? 0) + 1}`,
@@ -282,7 +284,7 @@ export function createRetrieveProvider({ holdings, readerOf, decoder }: Retrieve
   get([`${instance}/rendered`, `${instance}/frames/:frames/rendered`], async (request, response) => {
     const object = await objectOf(request);
     const { frames: list } = request.params;
-    const frames = await refusing(406, () => framesOf(object));
+    const frames = await refusing(406, () => objects.frames(object));
     const indexes = typeof list === 'string' ? parseFrameList(list, frames.count) : undefined;
     const { window } = request.query;
     const asked = window === undefined ? undefined : parseWindow(String(window));
@@ -329,9 +331,10 @@ export function createRetrieveProvider({ holdings, readerOf, decoder }: Retrieve
       if (object.pixelData === undefined || jsonTag(object.pixelData.tag) !== path[0]) {
         throw new RequestError(404, 'the instance has no pixel data');
       }
-      const body = await refusing(406, () =>
+      const body = await refusing(406, async () =>
         framesAnswer({
           object,
+          frames: await objects.frames(object),
           accepted: acceptedBy(request),
           indexes: undefined,
           location: (index) =>

@@ -32,6 +32,8 @@ const ITEM = 0xfffee000;
 const SEQUENCE_DELIMITER = 0xfffee0dd;
 const MAX_FRAGMENTS = 1 << 20;
 const WINDOW_BYTES = 64 * 1024;
+/** An item's header and the start of its value. */
+const FAR_BYTES = 16;
 
 /** Bytes of one native frame. PS3.3 C.7.6.3, PS3.5 8 */
 function nativeFrameBytes(o: StoredObject): number {
@@ -46,7 +48,7 @@ function nativeFrameBytes(o: StoredObject): number {
   return bits / 8;
 }
 
-/** Reads small pieces at growing positions without a system call for each. */
+/** Reads small pieces at growing positions: close ones together, far ones without what is between. */
 async function openWindow(o: StoredObject) {
   const file = await open(o.instance.path);
   let from = 0;
@@ -54,7 +56,8 @@ async function openWindow(o: StoredObject) {
   return {
     async at(position: number, length: number): Promise<Buffer> {
       if (position < from || position + length > from + window.length) {
-        const buffer = Buffer.allocUnsafe(Math.max(WINDOW_BYTES, length));
+        const far = position - from > WINDOW_BYTES / 8;
+        const buffer = Buffer.allocUnsafe(Math.max(far ? FAR_BYTES : WINDOW_BYTES, length));
         const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
         from = position;
         window = buffer.subarray(0, bytesRead);

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import type { Instance } from '../archive/index.js';
 import { type DataSet, DicomError, type PixelDataPlace, parseBeginning } from '../dicom/index.js';
 
@@ -24,13 +24,14 @@ const BEGINNING_BYTES = 64 * 1024;
 const HEADER_BYTES = 512 * 1024 * 1024;
 const CHUNK_BYTES = 256 * 1024;
 
-async function beginningOf(path: string, length: number): Promise<Buffer> {
+/** Bytes from a position on, as many as asked for where the file has them. */
+async function readAt(path: string, start: number, length: number): Promise<Buffer> {
   const file = await open(path);
   try {
     const buffer = Buffer.allocUnsafe(length);
     let filled = 0;
     while (filled < length) {
-      const { bytesRead } = await file.read(buffer, filled, length - filled, filled);
+      const { bytesRead } = await file.read(buffer, filled, length - filled, start + filled);
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
@@ -44,17 +45,25 @@ async function* inMemory(bytes: Buffer): AsyncGenerator<Buffer, void> {
   for (let at = 0; at < bytes.length; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES);
 }
 
+function cut(length: number, announced: number): DicomError {
+  return new DicomError('truncated', `the file has ${length} bytes where ${announced} were announced`);
+}
+
 async function* fromFile(path: string, start: number, end: number): AsyncGenerator<Buffer, void> {
   if (end <= start) return;
+  if (end - start <= CHUNK_BYTES) {
+    const whole = await readAt(path, start, end - start);
+    if (whole.length < end - start) throw cut(start + whole.length, end);
+    yield whole;
+    return;
+  }
   let length = 0;
   const stream = createReadStream(path, { start, end: end - 1, highWaterMark: CHUNK_BYTES });
   for await (const chunk of stream as AsyncIterable<Buffer>) {
     length += chunk.length;
     yield chunk;
   }
-  if (length !== end - start) {
-    throw new DicomError('truncated', `the file has ${start + length} bytes where ${end} were announced`);
-  }
+  if (length < end - start) throw cut(start + length, end);
 }
 
 /** The bytes of a whole file, with a check that it has as many as the index says. */
@@ -67,9 +76,12 @@ export async function* wholeFile(instance: Instance): AsyncGenerator<Buffer, voi
  * @throws DicomError; an error of the file system
  */
 export async function openStored(instance: Instance): Promise<StoredObject> {
-  const { size } = await stat(instance.path);
+  const size = instance.bytes;
   for (let length = BEGINNING_BYTES; ; length *= 8) {
-    const bytes = await beginningOf(instance.path, Math.min(length, size));
+    const bytes = await readAt(instance.path, 0, Math.min(length, size));
+    if (bytes.length < Math.min(length, size)) {
+      throw cut(bytes.length, size);
+    }
     const whole = bytes.length >= size;
     try {
       const { dataSet, pixelData, inflated, dataSetOffset, transferSyntaxUid } = parseBeginning(bytes);

@@ -56,6 +56,8 @@ interface PendingRequest {
   resolve(response: ResponseMessage): void;
   reject(error: Error): void;
   onPending: ((response: ResponseMessage) => void) | undefined;
+  /** Responses whose data sets are being collected; those that follow wait for them. */
+  collecting?: Promise<void>;
 }
 
 function isPending(status: number): boolean {
@@ -440,20 +442,21 @@ export class Association implements DulUser {
       this.operationsDone += 1;
       request.resolve(answer);
     };
-    if (data === undefined) {
+    if (data === undefined && request.collecting === undefined) {
       deliver();
       return;
     }
-    collect(data).then(
-      (dataSet) => {
-        answer.dataSet = dataSet;
+    const collected = data === undefined ? undefined : collect(data);
+    collected?.catch(() => {});
+    request.collecting = (request.collecting ?? Promise.resolve())
+      .then(async () => {
+        if (collected !== undefined) answer.dataSet = await collected;
         deliver();
-      },
-      (error: Error) => {
+      })
+      .catch((error: Error) => {
         this.pending.delete(id);
         request.reject(error);
-      },
-    );
+      });
   }
 
   private queued(delta: number): void {
@@ -475,7 +478,8 @@ export class Association implements DulUser {
   private silenceIsOurs(): boolean {
     if (this.dul.unsentBytes > 0) return false;
     if (this.dul.isHeld) return true;
-    if (this.options.role === 'acceptor') return this.active > 0 && !this.receiver.inMessage;
+    if (this.options.role === 'acceptor')
+      return this.active > 0 && this.pending.size === 0 && !this.receiver.inMessage;
     return this.waitingForSource || (this.pending.size === 0 && this.sendsWaiting === 0);
   }
 

@@ -5,6 +5,15 @@ export { DimseError, type DimseErrorCode } from './errors.js';
 export { IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME } from './implementation.js';
 export type { UserIdentity } from './pdu.js';
 export { normaliseAddress, type Peer, PeerTable } from './peers.js';
+export {
+  QUERY_RETRIEVE_SOP_CLASSES,
+  QueryRefused,
+  type QueryRetrieveOptions,
+  type QueryRoot,
+  QueryStatus,
+  queryRetrieveProviders,
+  type RetrievedInstance,
+} from './query-retrieve.js';
 export { associate, contextFor, type DimseTarget, type DimseTimeouts, peerName } from './requestor.js';
 export {
   type AssociationEvent,

@@ -53,9 +53,13 @@ function resultOf(
     transferSyntax: context.transferSyntaxes[0] ?? IMPLICIT_VR_LITTLE_ENDIAN,
   });
   if (supported === undefined) return rejected(ContextResultReason.abstractSyntaxNotSupported);
-  const transferSyntax = context.transferSyntaxes.find((uid) => supported.transferSyntaxes.has(uid));
-  if (transferSyntax === undefined) return rejected(ContextResultReason.transferSyntaxesNotSupported);
+  const usable = context.transferSyntaxes.filter((uid) => supported.transferSyntaxes.has(uid));
   const roles = rolesOf(role, supported);
+  const preferred = roles.scp
+    ? supported.preferredToRequestor?.find((uid) => usable.includes(uid))
+    : undefined;
+  const transferSyntax = preferred ?? usable[0];
+  if (transferSyntax === undefined) return rejected(ContextResultReason.transferSyntaxesNotSupported);
   if (!roles.scu && !roles.scp) return rejected(ContextResultReason.userRejection);
   return { id: context.id, result: ContextResultReason.acceptance, transferSyntax };
 }

@@ -212,7 +212,7 @@ function grantedOperations(asked: number, granted: number | undefined): number {
 
 /** The accepted context of an abstract syntax, with this transfer syntax when one is given. */
 export function contextFor(
-  association: Association,
+  association: Pick<Association, 'contexts'>,
   abstractSyntax: string,
   transferSyntax?: string,
 ): AcceptedContext | undefined {

@@ -7,6 +7,8 @@ export interface SupportedSyntax {
   transferSyntaxes: { has(uid: string): boolean };
   /** Roles that the association requestor may take (PS3.7 D.3.3.4). Storage: scu. */
   requestorRoles: { scu: boolean; scp: boolean };
+  /** Chosen first, whatever the requestor's order, where it is to receive from us (role SCP): what everything can be sent in. */
+  preferredToRequestor?: readonly string[];
   /** Answer to SOP class extended negotiation (PS3.7 D.3.3.5); absent: none is given, the defaults hold. */
   extended?: (information: Buffer) => Buffer | undefined;
 }

@@ -3,7 +3,11 @@ import { CommandField } from './command-set.js';
 import type { DimseRequest, DimseResponse, DimseService, SupportedSyntax } from './service.js';
 import { isUnderStorageRoot, STORAGE_SOP_CLASSES } from './sop-classes.js';
 import { Status } from './status.js';
-import { STORED_TRANSFER_SYNTAXES } from './transfer-syntaxes.js';
+import {
+  EXPLICIT_VR_LITTLE_ENDIAN,
+  IMPLICIT_VR_LITTLE_ENDIAN,
+  STORED_TRANSFER_SYNTAXES,
+} from './transfer-syntaxes.js';
 
 export interface StoreRequest {
   callingAeTitle: string;
@@ -37,6 +41,8 @@ export interface StorageProviderOptions {
   acceptAnyStorage?: boolean;
   /** Further SOP classes to store, such as a vendor's private ones. */
   additionalSopClasses?: readonly string[];
+  /** Let requestors take the SCP role, as C-GET needs. Default false. */
+  storesToRequestor?: boolean;
 }
 
 /**
@@ -52,7 +58,8 @@ export function storageProvider(options: StorageProviderOptions): DimseService {
   const any = options.acceptAnyStorage !== false;
   const supported: SupportedSyntax = {
     transferSyntaxes: STORED_TRANSFER_SYNTAXES,
-    requestorRoles: { scu: true, scp: false },
+    requestorRoles: { scu: true, scp: options.storesToRequestor === true },
+    preferredToRequestor: [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN],
     extended: () => EXTENDED_ANSWER,
   };
   const isStored = (uid: string) =>

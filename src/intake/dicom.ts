@@ -1,14 +1,22 @@
+export interface ObjectHeader<D> {
+  studyInstanceUid: string;
+  seriesInstanceUid: string;
+  sopInstanceUid: string;
+  sopClassUid: string;
+  transferSyntaxUid: string;
+  /** Where the data set begins in the file. */
+  dataSetOffset: number;
+  dataSet: D;
+}
+
 /** What the intake has to know about DICOM objects: functions of the dicom folder, `D` its data set. */
 export interface ObjectReader<D> {
-  readHeader(file: Buffer): {
-    studyInstanceUid: string;
-    seriesInstanceUid: string;
-    sopInstanceUid: string;
-    sopClassUid: string;
-    transferSyntaxUid: string;
-    dataSet: D;
-  };
-  parsePart10(bytes: Buffer, options?: { untilPixelData?: boolean }): { dataSetOffset: number };
+  readHeader(file: Buffer): ObjectHeader<D>;
+  /** For what is too large for memory. */
+  openLarge(file: {
+    size: number;
+    read(offset: number, length: number): Promise<Buffer>;
+  }): Promise<ObjectHeader<D> & { verify(): Promise<void> }>;
   verifyWhole(file: Buffer): void;
   writeMetaHeader(m: {
     sopClassUid: string;

@@ -1,4 +1,4 @@
-import { DatabaseError, isCode } from '../archive/index.js';
+import { DatabaseError, isDiskFull } from '../archive/index.js';
 
 export type IntakeErrorCode =
   | 'not-dicom'
@@ -46,7 +46,7 @@ export class IntakeError extends Error {
 export function intakeErrorOf(error: unknown): IntakeError {
   if (error instanceof IntakeError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  if (isCode(error, 'ENOSPC') || isCode(error, 'EDQUOT') || /disk is full/.test(message)) {
+  if (isDiskFull(error)) {
     return new IntakeError('disk-full', 'the disk is full', { cause: error });
   }
   if (error instanceof Error && error.name === 'DicomError' && 'code' in error) {

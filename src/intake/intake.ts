@@ -1,7 +1,16 @@
 /**
  * Archived, classified and queued in one durable step: the only thing that lets a receiver answer Success.
  */
-import { type Archive, digestOf, type Instance, type NewInstance, type Source } from '../archive/index.js';
+import {
+  type Archive,
+  attributesOf,
+  digestOf,
+  digestOfFile,
+  type Instance,
+  type NewInstance,
+  type Source,
+  smallBytes,
+} from '../archive/index.js';
 import type { Queue } from '../queue/index.js';
 import {
   type Classification,
@@ -11,9 +20,9 @@ import {
   type Rule,
   type SeriesTracker,
 } from '../series/index.js';
-import type { ObjectReader } from './dicom.js';
+import type { ObjectHeader, ObjectReader } from './dicom.js';
 import { IntakeError, intakeErrorOf } from './error.js';
-import { Receiving, spillBytes } from './receiving.js';
+import { type ReadablePart, Receiving } from './receiving.js';
 
 /** Kind of the jobs that correct one instance; key and payload `instance` are its row id. */
 export const correctKind = 'correct';
@@ -61,6 +70,8 @@ export interface IntakeOptions<D> {
   duplicates: DuplicatePolicy;
   /** Below this, objects are refused with "out of resources". Default 0. */
   minFreeBytes?: number;
+  /** Larger objects are checked in their file instead of in memory. Default 64 MiB. */
+  inMemoryBytes?: number;
 }
 
 interface Expected {
@@ -72,8 +83,7 @@ interface Expected {
 }
 
 interface Inspected<D> {
-  header: ReturnType<ObjectReader<D>['readHeader']>;
-  dataSetOffset: number;
+  header: ObjectHeader<D>;
   digest: string;
 }
 
@@ -83,6 +93,7 @@ const freeSpaceEveryMs = 2000;
 export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void } {
   const { archive, queue, tracker, events, dicom } = o;
   const minFree = o.minFreeBytes ?? 0;
+  const inMemory = o.inMemoryBytes ?? 64 * 1024 * 1024;
   let free = Number.POSITIVE_INFINITY;
   let large: Promise<unknown> = Promise.resolve();
   const measure = () =>
@@ -155,7 +166,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
 
   async function store(receiving: Receiving, expected: Expected): Promise<Committed> {
     const inspected =
-      receiving.bytes <= spillBytes
+      receiving.bytes <= smallBytes
         ? await inspect(receiving, expected)
         : await oneAtATime(() => inspect(receiving, expected));
     const { header } = inspected;
@@ -171,34 +182,46 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
   }
 
   async function inspect(receiving: Receiving, expected: Expected): Promise<Inspected<D>> {
-    const { bytes, whole } = await receiving.contents();
+    if (receiving.bytes > inMemory) return receiving.reading((file) => inspectLarge(file, expected));
+    const bytes = await receiving.contents();
     const header = dicom.readHeader(bytes);
-    if (expected.sopClassUid !== undefined && expected.sopClassUid !== header.sopClassUid) {
-      throw new IntakeError(
-        'mismatch',
-        `SOP Class UID is ${header.sopClassUid} in the data set, ${expected.sopClassUid} in the request`,
-      );
-    }
-    if (expected.sopInstanceUid !== undefined && expected.sopInstanceUid !== header.sopInstanceUid) {
-      throw new IntakeError(
-        'mismatch',
-        `SOP Instance UID is ${header.sopInstanceUid} in the data set, ${expected.sopInstanceUid} in the request`,
-      );
-    }
-    if (expected.study !== undefined && expected.study !== header.studyInstanceUid) {
-      throw new IntakeError(
-        'mismatch',
-        `Study Instance UID is ${header.studyInstanceUid} in the data set, ${expected.study} in the request`,
-      );
-    }
+    compare(header, expected);
     try {
-      if (whole) dicom.verifyWhole(bytes);
+      dicom.verifyWhole(bytes);
     } catch (error) {
       throw refuse(header, expected, intakeErrorOf(error));
     }
-    const { dataSetOffset } = dicom.parsePart10(bytes, { untilPixelData: true });
-    const digest = await digestOf(header.transferSyntaxUid, bytes.subarray(dataSetOffset));
-    return { header, dataSetOffset, digest };
+    return {
+      header,
+      digest: await digestOf(header.transferSyntaxUid, bytes.subarray(header.dataSetOffset)),
+    };
+  }
+
+  async function inspectLarge(file: ReadablePart, expected: Expected): Promise<Inspected<D>> {
+    const { verify, ...header } = await dicom.openLarge(file);
+    compare(header, expected);
+    try {
+      await verify();
+    } catch (error) {
+      throw refuse(header, expected, intakeErrorOf(error));
+    }
+    return {
+      header,
+      digest: await digestOfFile(file.path, header.transferSyntaxUid, header.dataSetOffset),
+    };
+  }
+
+  /** What a request declares is what its object says of itself. */
+  function compare(header: ObjectHeader<D>, expected: Expected): void {
+    const pairs: [string, string | undefined, string][] = [
+      ['SOP Class UID', expected.sopClassUid, header.sopClassUid],
+      ['SOP Instance UID', expected.sopInstanceUid, header.sopInstanceUid],
+      ['Study Instance UID', expected.study, header.studyInstanceUid],
+    ];
+    for (const [name, declared, found] of pairs) {
+      if (declared === undefined || declared === found) continue;
+      throw new IntakeError('mismatch', `${name} is ${found} in the data set, ${declared} in the request`);
+    }
   }
 
   /** The series shows what its sender was refused, unless it has the object from another time. */
@@ -217,7 +240,8 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
   }
 
   async function keep(receiving: Receiving, inspected: Inspected<D>, expected: Expected): Promise<Committed> {
-    const { header, digest, dataSetOffset } = inspected;
+    const { header, digest } = inspected;
+    const { dataSetOffset } = header;
     const versions = archive.versions(
       header.studyInstanceUid,
       header.seriesInstanceUid,
@@ -229,7 +253,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
         await receiving.discard();
         return { outcome: 'duplicate', instance: same };
       }
-      const healed = await archive.heal(await receiving.part(), same, dataSetOffset, () => restart(same));
+      const healed = await archive.heal(receiving.part(), same, dataSetOffset, () => restart(same));
       return { outcome: 'stored', instance: healed };
     }
     const latest = versions.at(-1);
@@ -249,12 +273,12 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
         `another object with SOP Instance UID ${header.sopInstanceUid} is in the archive already`,
       );
     }
-    const classification = classificationOf(header);
     const values = (keyword: string) => dicom.strings(header.dataSet, keyword);
     const ownSeries = isDerivedSeries(header);
+    const classification = classificationOf(header, ownSeries);
     const version = (latest?.version ?? 0) + 1;
     const stored = await archive.add(
-      await receiving.part(),
+      receiving.part(),
       {
         ...about,
         version,
@@ -266,6 +290,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
         source: expected.source,
         receivedAt: archive.clock.now(),
         current: !ownSeries,
+        attributes: attributesOf(values),
         ...routingOf(classification),
       },
       (instance) => {
@@ -283,13 +308,13 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
     return { outcome: version === 1 ? 'stored' : 'new-version', instance: stored };
   }
 
-  function classificationOf(header: Inspected<D>['header']): Classification {
+  function classificationOf(header: Inspected<D>['header'], ownSeries: boolean): Classification {
     return classify(o.rules, {
       values: (keyword) => dicom.strings(header.dataSet, keyword),
       correctable: () => dicom.correctable(header.dataSet, header.sopClassUid),
       own() {
         if (archive.isDerived(header.sopInstanceUid)) return 'this server made its SOP Instance UID';
-        if (isDerivedSeries(header)) return 'this server made its Series Instance UID';
+        if (ownSeries) return 'this server made its Series Instance UID';
         return dicom.isOwnOutput(header.dataSet) ? 'its header says so' : undefined;
       },
     });

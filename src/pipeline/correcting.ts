@@ -1,7 +1,22 @@
 /** The "correct" job: an instance goes through its model, and what comes out is in the archive before the job ends. */
-import { type Archive, digestOf, type Instance, type Source } from '../archive/index.js';
+import {
+  type Archive,
+  digestOf,
+  type IndexedAttributes,
+  type Instance,
+  isDiskFull,
+  type Source,
+  smallBytes,
+} from '../archive/index.js';
 import { correctKind } from '../intake/index.js';
-import { type Job, type JobContext, PermanentFailure, type Queue, type RetryPolicy } from '../queue/index.js';
+import {
+  type Job,
+  type JobContext,
+  PermanentFailure,
+  type Queue,
+  RetryLater,
+  type RetryPolicy,
+} from '../queue/index.js';
 import type { PipelineEmitter, SeriesTracker } from '../series/index.js';
 
 /** What the correction folder's Corrector gives back for one instance. */
@@ -31,12 +46,14 @@ export interface CorrectingOptions<D> {
   events: PipelineEmitter;
   models: ReadonlyMap<string, Model<D>>;
   dicom: {
-    parsePart10(bytes: Buffer, options?: { untilPixelData?: boolean }): { dataSetOffset: number };
+    readHeader(file: Buffer): { dataSetOffset: number };
     derivedUids(
       source: { seriesInstanceUid: string; sopInstanceUid: string },
       derivation: D,
     ): { seriesInstanceUid: string; sopInstanceUid: string };
   };
+  /** What the index keeps of a part 10 file. */
+  attributesOf(file: Buffer): IndexedAttributes;
   concurrency: number;
   retry: RetryPolicy;
   /** An instance that takes longer is tried again. Default 10 minutes. */
@@ -45,6 +62,8 @@ export interface CorrectingOptions<D> {
 
 const ownSource: Source = { protocol: 'file', peer: 'mcnet', address: '' };
 const defaultTimeoutMs = 600_000;
+/** A full disk is nobody's fault but the disk's: the job waits, however long. */
+const diskFullMs = 5000;
 
 /** Another version of the source came, or the job's lease ran out, while it was being corrected. */
 class Outdated extends Error {}
@@ -69,6 +88,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       const reason = error instanceof Error ? error.message : String(error);
       const permanent = isPermanent(error);
       events.emit('correctionFailed', { source, reason, permanent, attempts: job.attempts });
+      if (isDiskFull(error)) throw new RetryLater(reason, diskFullMs, false);
       if (permanent && !(error instanceof PermanentFailure))
         throw new PermanentFailure(reason, { cause: error });
       throw error;
@@ -119,7 +139,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     corrected: CorrectedFile,
     finish: (derived: Instance) => void,
   ): Promise<Instance> {
-    const { dataSetOffset } = o.dicom.parsePart10(corrected.file, { untilPixelData: true });
+    const { dataSetOffset } = o.dicom.readHeader(corrected.file);
     const digest = await digestOf(corrected.transferSyntax, corrected.file.subarray(dataSetOffset));
     const versions = archive
       .versions(corrected.study, corrected.series, corrected.sop)
@@ -132,9 +152,10 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       });
       return same;
     }
-    const part = archive.files.createPart();
+    const small = corrected.file.length <= smallBytes;
+    const part = small ? archive.files.partOf([corrected.file]) : await archive.files.createPart();
     try {
-      await part.write([corrected.file]);
+      if (!small) await part.write([corrected.file]);
       if (same !== undefined) return await archive.heal(part, same, dataSetOffset, () => finish(same));
       const { study, series, sop } = corrected;
       return await archive.add(
@@ -159,6 +180,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
           priority: source.priority,
           quality: figuresOf(corrected.quality),
           receivedAt: archive.clock.now(),
+          attributes: o.attributesOf(corrected.file),
         },
         finish,
       );

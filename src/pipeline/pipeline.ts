@@ -2,7 +2,15 @@
  * The heart of the server, wired: intake → archive → queue → correction → archive → delivery, with the state
  * of every series beside it.
  */
-import { type Archive, type Clock, openArchive, type Recovery } from '../archive/index.js';
+import { readFile } from 'node:fs/promises';
+import {
+  type Archive,
+  attributesOf,
+  type Clock,
+  indexMissing,
+  openArchive,
+  type Recovery,
+} from '../archive/index.js';
 import { createDelivery, type Delivery, type DeliveryRetry, type Destination } from '../delivery/index.js';
 import {
   correctKind,
@@ -116,6 +124,13 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
     },
   });
 
+  const stopped = new AbortController();
+  let indexing: Promise<unknown> = Promise.resolve();
+  const attributesOfFile = (file: Buffer) => {
+    const { dataSet } = o.dicom.readHeader(file);
+    return attributesOf((keyword) => o.dicom.strings(dataSet, keyword));
+  };
+
   /** Every obligation that the archive knows of has its job, whatever ended the process before. */
   function restoreJobs(): void {
     db.transaction(() => {
@@ -157,21 +172,29 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
         events,
         models: o.models,
         dicom: o.dicom,
+        attributesOf: attributesOfFile,
         concurrency: o.concurrency?.correct ?? 16,
         retry: { ...defaultCorrectRetry, ...o.retry?.correct },
         ...(o.correctionTimeoutMs !== undefined && { timeoutMs: o.correctionTimeoutMs }),
       });
       delivery.start();
       tracker.start();
+      indexing = indexMissing(
+        archive,
+        async (path) => attributesOfFile(await readFile(path)),
+        stopped.signal,
+      ).catch((error: unknown) => events.emit('listenerError', error));
     },
     retry: (idOrUid) =>
       replaySeries({ archive, queue, tracker, index, delivery, rules: o.rules, dicom: o.dicom }, idOrUid),
     associationEnded: (id) => tracker.associationEnded(id),
     senderEnded: (series) => tracker.senderEnded(series),
     async close(graceMs) {
+      stopped.abort();
       intake.close();
       tracker.stop();
       await queue.close(graceMs);
+      await indexing;
       await archive.close();
     },
   };

@@ -3,6 +3,7 @@
  * about, so neither can be lost without the other.
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock, Database } from '../archive/index.js';
 import {
   type Job,
@@ -21,6 +22,8 @@ const defaultLeaseMs = 60_000;
 const defaultMaxCrashes = 20;
 /** How often leases are looked at. */
 const expiryLookMs = 500;
+/** When the database refuses a write (a full disk), it is asked again after this. */
+const refusedMs = 1000;
 /** Longest sleep of an idle worker: bounds the harm of a due time that was written by another clock. */
 const longestSleepMs = 30_000;
 
@@ -111,7 +114,11 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
     worker.scheduled = true;
     setImmediate(() => {
       worker.scheduled = false;
-      claim(worker);
+      try {
+        claim(worker);
+      } catch {
+        sleep(worker, clock.now() + refusedMs);
+      }
     });
   }
 
@@ -173,21 +180,22 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
     const abort = new AbortController();
     const running: Running = { job, token, abort, completed: false, done: Promise.resolve() };
     worker.running.add(running);
-    running.done = handle(worker, running).finally(() => {
-      worker.running.delete(running);
-      wake(worker.kind);
-    });
+    running.done = handle(worker, running)
+      .catch(() => {
+        // Not written down, and the server stops: the lease says so to the next start.
+      })
+      .finally(() => {
+        worker.running.delete(running);
+        wake(worker.kind);
+      });
   }
 
   async function handle(worker: Worker, running: Running): Promise<void> {
     const { job, abort } = running;
     const { options } = worker;
     if (job.crashes >= maxCrashes) {
-      return fail(
-        worker,
-        running,
-        new PermanentFailure(`the server died ${job.crashes} times while working on it`),
-      );
+      const why = `the server died ${job.crashes} times while working on it`;
+      return recordFailure(worker, running, new PermanentFailure(why));
     }
     const timeout =
       options.timeoutMs === undefined
@@ -200,9 +208,23 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
       await worker.handler(job, { signal: abort.signal, complete: () => complete(running) });
       if (!running.completed) db.transaction(() => complete(running));
     } catch (error) {
-      fail(worker, running, error);
+      clearTimeout(timeout);
+      await recordFailure(worker, running, error);
     } finally {
       clearTimeout(timeout);
+    }
+  }
+
+  /** Until it is written down, the job is nobody else's. */
+  async function recordFailure(worker: Worker, running: Running, error: unknown): Promise<void> {
+    for (;;) {
+      try {
+        fail(worker, running, error);
+        return;
+      } catch (refused) {
+        if (closing) throw refused;
+        await delay(refusedMs);
+      }
     }
   }
 
@@ -250,6 +272,14 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
   }
 
   function renewLeases(): void {
+    try {
+      renew();
+    } catch {
+      // Leases last for several renewals: the next one may succeed.
+    }
+  }
+
+  function renew(): void {
     const now = clock.now();
     db.transaction(() => {
       for (const worker of workers.values()) {
@@ -330,17 +360,21 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
         for (const { abort } of running()) abort.abort(new Error('the server is stopping'));
         await within(all, 1000);
       }
-      db.transaction(() => {
-        // Not finished in time: due again at the next start, and not taken for a crash.
-        for (const { job, token } of running()) {
-          db.run(
-            "UPDATE jobs SET state = 'queued', attempts = attempts - 1, token = NULL, run_at = ? WHERE id = ? AND token = ?",
-            clock.now(),
-            job.id,
-            token,
-          );
-        }
-      });
+      try {
+        db.transaction(() => {
+          // Not finished in time: due again at the next start, and not taken for a crash.
+          for (const { job, token } of running()) {
+            db.run(
+              "UPDATE jobs SET state = 'queued', attempts = attempts - 1, token = NULL, run_at = ? WHERE id = ? AND token = ?",
+              clock.now(),
+              job.id,
+              token,
+            );
+          }
+        });
+      } catch {
+        // A full disk: the leases say it to the next start.
+      }
     },
   };
 }

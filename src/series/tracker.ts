@@ -60,6 +60,9 @@ const contradictory = -1;
 /** An association must have brought this many instances of a series for its end to say anything. */
 const severalInstances = 2;
 
+/** When the database refuses a write (a full disk), it is asked again after this. */
+const refusedMs = 1000;
+
 /** Kind of the delivery jobs for a destination. */
 export function deliveryKind(destination: string): string {
   return `deliver:${destination}`;
@@ -159,7 +162,12 @@ export function createSeriesTracker(
     timerAt = Number.POSITIVE_INFINITY;
     const now = clock.now();
     for (const [id, at] of dueAt) {
-      if (at <= now) completeIfDue(id, now);
+      if (at > now) continue;
+      try {
+        completeIfDue(id, now);
+      } catch {
+        dueAt.set(id, now + refusedMs);
+      }
     }
     let next = Number.POSITIVE_INFINITY;
     for (const at of dueAt.values()) next = Math.min(next, at);

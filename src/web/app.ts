@@ -30,15 +30,17 @@ const UI = fileURLToPath(new URL('../../../src/web/ui', import.meta.url));
 
 /** Errors become a sentence without internals; what happened stands in the log. */
 function errorAnswer(logger: WebParts['logger']): ErrorRequestHandler {
-  return (error: unknown, request, response, next) => {
+  // Four parameters are what makes it an error handler.
+  return (error: unknown, request, response, _next) => {
     const status: unknown = (error as { status?: unknown } | undefined)?.status;
     if (typeof status === 'number' && status >= 400 && status < 500) {
-      if (response.headersSent) next(error);
+      if (response.headersSent) request.socket.destroy();
       else response.status(status).json({ error: 'the request is malformed' });
       return;
     }
     logger.error({ err: error, method: request.method, route: request.path }, 'a request failed');
-    if (response.headersSent) next(error);
+    // Half an answer must not look whole.
+    if (response.headersSent) request.socket.destroy();
     else response.status(500).json({ error: 'the server failed at this request; its log says why' });
   };
 }

@@ -6,7 +6,12 @@ import { after, test } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
 import { readModelFolder } from '../../training/evaluate/index.js';
 import { interruptChildren } from '../../training/reproduce/child.js';
-import { quickPlan, type ReproducePlan, reproduce } from '../../training/reproduce/index.js';
+import {
+  type PlannedHead,
+  quickPlan,
+  type ReproducePlan,
+  reproduce,
+} from '../../training/reproduce/index.js';
 import { Interrupted } from '../../training/reproduce/trainings.js';
 import { readCheckpoint } from '../../training/train/checkpoint.js';
 
@@ -17,7 +22,8 @@ after(() => rmSync(folder, { recursive: true }));
 /** The quick plan with networks of four channels, one epoch, and hardly any slices. */
 function tinyPlan(): ReproducePlan {
   const quick = quickPlan();
-  const small = (options: readonly string[]): string[] =>
+  const small: PlannedHead = { slices: 60, rows: 64, columns: 64, spacing: [3, 4, 4] };
+  const narrow = (options: readonly string[]): string[] =>
     options.map((option, i) =>
       options[i - 1] === '--width' ? '4' : options[i - 1] === '--levels' ? '2' : option,
     );
@@ -26,14 +32,20 @@ function tinyPlan(): ReproducePlan {
     volumes: { training: 2, validation: 1, test: 2 },
     synthetic: {
       subjects: 6,
-      head: { slices: 60, rows: 64, columns: 64, spacing: [3, 4, 4] },
+      head: small,
       traces: { paper: 6, unseen: 4 },
     },
     paper: { slices: 2, tracesPerSlice: 6, validationTraces: 1 },
-    product: { ...quick.product, samplesPerVolume: 4, validationSamples: 1, paperTraces: 1 },
+    product: {
+      ...quick.product,
+      samplesPerVolume: 4,
+      validationSamples: 1,
+      paperTraces: 1,
+      heads: { count: 1, head: small },
+    },
     trainings: quick.trainings.map((training) => ({
       ...training,
-      options: [...small(training.options), '--batch', '2'],
+      options: [...narrow(training.options), '--batch', '2'],
     })),
     epochs: 1,
     minutes: 0,

@@ -1,2 +1,2 @@
-export { fullPlan, quickPlan, type ReproducePlan } from './plan.js';
+export { fullPlan, type PlannedHead, quickPlan, type ReproducePlan } from './plan.js';
 export { type ReproduceOutcome, type ReproduceRequest, reproduce } from './reproduce.js';

@@ -27,6 +27,8 @@ export interface Inputs {
   /** What of the volumes is used, by part. */
   readonly split: Split;
   readonly volumes: Readonly<Record<SplitPart, readonly CatalogueEntry[]>>;
+  /** Synthetic heads that the product's network is trained on as well. */
+  readonly heads: readonly CatalogueEntry[];
   /** By volume; found from the voxels where subjects.tsv does not tell. */
   readonly coverage: ReadonlyMap<string, Coverage>;
   readonly traces: { readonly paper: readonly MotionTrace[]; readonly unseen: readonly MotionTrace[] };
@@ -46,6 +48,7 @@ export async function checkInputs(
   motion: string,
   cache: string,
   plan: Pick<ReproducePlan, 'seed' | 'volumes'>,
+  heads: readonly CatalogueEntry[] = [],
   onProgress?: (done: number, total: number) => void,
 ): Promise<Inputs> {
   for (const [option, folder] of [
@@ -69,11 +72,11 @@ export async function checkInputs(
   const volumes = { training: of('training'), validation: of('validation'), test: of('test') };
   checkTwins(volumes);
   const coverage = await checkVolumes(
-    SPLIT_PARTS.flatMap((part) => volumes[part]),
+    [...SPLIT_PARTS.flatMap((part) => volumes[part]), ...heads],
     cache,
     onProgress,
   );
-  return { data, motion, split, volumes, coverage, traces };
+  return { data, motion, split, volumes, heads, coverage, traces };
 }
 
 /** At most so many volumes of each part, of both coverages where subjects.tsv names them. */

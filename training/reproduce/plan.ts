@@ -19,6 +19,9 @@ export interface TrainingPlan {
   readonly share: number;
 }
 
+/** Matrix and voxels of a synthetic head. */
+export type PlannedHead = Omit<PhantomOptions, 'seed' | 'brainOnly'>;
+
 /** How much of everything a reproduction does. */
 export interface ReproducePlan {
   readonly name: string;
@@ -28,7 +31,7 @@ export interface ReproducePlan {
   /** Synthetic heads and traces where no data is given. */
   readonly synthetic: {
     readonly subjects: number;
-    readonly head: Omit<PhantomOptions, 'seed' | 'brainOnly'>;
+    readonly head: PlannedHead;
     readonly traces: { readonly paper: number; readonly unseen: number };
   };
   /** The paper's slices: slices of a volume, and traces of each slice for either motion. */
@@ -44,6 +47,8 @@ export interface ReproducePlan {
     /** Traces of each of the paper's slices that the product's network sees too. */
     readonly paperTraces: number;
     readonly shapes?: readonly MatrixShape[];
+    /** Synthetic heads with scalp that the product's network is trained on beside the volumes: scalp is rare in public data. */
+    readonly heads: { readonly count: number; readonly head: PlannedHead };
   };
   readonly trainings: readonly TrainingPlan[];
   readonly epochs: number;
@@ -117,7 +122,12 @@ export function fullPlan(choices: PlanChoices = {}): ReproducePlan {
     seed: choices.seed ?? 1,
     synthetic: { subjects: 20, head: {}, traces: { paper: 78, unseen: 62 } },
     paper: { slices: 10, tracesPerSlice: 39, validationTraces: 2 },
-    product: { samplesPerVolume: 200, validationSamples: 16, paperTraces: 8 },
+    product: {
+      samplesPerVolume: 200,
+      validationSamples: 16,
+      paperTraces: 8,
+      heads: { count: 12, head: { slices: 112, rows: 180, columns: 180, spacing: [1.5, 1.4, 1.4] } },
+    },
     trainings: trainings(
       ['--width', '32', '--levels', '5'],
       ['--width', '32', '--levels', '4', '--stem', 'half'],
@@ -133,6 +143,7 @@ export function fullPlan(choices: PlanChoices = {}): ReproducePlan {
 
 /** The same on few volumes and slices with small networks: about five minutes on four cores. */
 export function quickPlan(choices: PlanChoices = {}): ReproducePlan {
+  const coarse: PlannedHead = { slices: 80, rows: 96, columns: 96, spacing: [2.2, 2.6, 2.6] };
   const pace = ['--warm-up', '10', '--average', '0.98', '--learning-rate', '2e-3'];
   return {
     name: 'quick',
@@ -140,7 +151,7 @@ export function quickPlan(choices: PlanChoices = {}): ReproducePlan {
     volumes: { training: 6, validation: 2, test: 3 },
     synthetic: {
       subjects: 8,
-      head: { slices: 80, rows: 96, columns: 96, spacing: [2.2, 2.6, 2.6] },
+      head: coarse,
       traces: { paper: 78, unseen: 62 },
     },
     paper: { slices: 4, tracesPerSlice: 8, validationTraces: 2 },
@@ -148,6 +159,7 @@ export function quickPlan(choices: PlanChoices = {}): ReproducePlan {
       samplesPerVolume: 20,
       validationSamples: 4,
       paperTraces: 4,
+      heads: { count: 2, head: coarse },
       shapes: [
         { rows: 128, columns: 128, weight: 3 },
         { rows: 160, columns: 128, weight: 1 },

@@ -1,9 +1,11 @@
 import { mkdirSync, readFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { join } from 'node:path';
+import { type CatalogueEntry, listVolumes } from '../data/index.js';
 import { matchFactor } from '../evaluate/index.js';
 import { type ResultRow, runExperiment, writeReport } from '../evaluate/report/index.js';
 import { type MotionKind, readTraces } from '../motion/index.js';
-import { makeDataset, writeWhole } from '../simulation/index.js';
+import { datasetFolder, isWhole, makeDataset, writeWhole } from '../simulation/index.js';
 import { checkRoom, shownBytes } from './disk.js';
 import {
   estimateLines,
@@ -21,7 +23,7 @@ import type { Progress } from './progress.js';
 import { digestOf, type Factors, type SetPlan, sizeOf, trainingSets } from './sets.js';
 import { fileDigest, finishedStage, keyOf, recordStage } from './stage-record.js';
 import { summaryLines } from './summary.js';
-import { syntheticTraces, syntheticVolumes } from './synthetic.js';
+import { additionalHeads, renderHeads, syntheticSubjects, syntheticTraces } from './synthetic.js';
 import { isTrained, type PlannedRun, planRuns, secondsTrained, trainRun } from './trainings.js';
 
 export interface ReproduceRequest {
@@ -74,9 +76,11 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
 
   const data =
     request.data ??
-    syntheticVolumes(cache, plan, (done, total) => progress.count('synthetic heads', done, total));
+    renderHeads(cache, syntheticSubjects(plan), (done, total) =>
+      progress.count('synthetic subjects', done, total),
+    );
   const motion = request.motion ?? syntheticTraces(cache, plan);
-  const inputs = await checkInputs(data, motion, cache, plan, (done, total) =>
+  const inputs = await checkInputs(data, motion, cache, plan, additional(request), (done, total) =>
     progress.count('looking through the volumes', done, total),
   );
   const { volumes, traces } = inputs;
@@ -87,21 +91,24 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
 
   const severity = severityStage(request, inputs, stages);
   const unmatched = severity.known() ?? { rotation: 20, 'rotation+translation': 20 };
-  const before = remaining(plan, planRuns(plan, trainingSets(plan, inputs, unmatched), runs), stages);
-  const measured = await measureLeft(request, inputs, before.runs);
-  checkRoom([
-    { option: '--cache', folder: cache, bytes: bytesOf(plan, inputs, before.sets) },
-    {
-      option: '--runs',
-      folder: runs,
-      // a checkpoint and the next one that replaces it
-      bytes: before.runs.reduce(
-        (sum, run) => sum + 2 * measured.steps.get(run.plan.name)!.checkpointBytes,
-        0,
-      ),
-    },
-  ]);
-  tellEstimate(request, inputs, measured, before, severity.known() !== undefined);
+  const before = remaining(planRuns(plan, trainingSets(plan, inputs, unmatched), runs), stages);
+  if (before.runs.length > 0) {
+    const sets = unmade(before.sets, cache);
+    const measured = await measureLeft(request, inputs, before.runs);
+    checkRoom([
+      { option: '--cache', folder: cache, bytes: bytesOf(plan, inputs, sets) },
+      {
+        option: '--runs',
+        folder: runs,
+        // a checkpoint and the next one that replaces it
+        bytes: before.runs.reduce(
+          (sum, run) => sum + 2 * measured.steps.get(run.plan.name)!.checkpointBytes,
+          0,
+        ),
+      },
+    ]);
+    tellEstimate(request, inputs, measured, before.runs, sets, severity.known() !== undefined);
+  } else progress.say('all networks are trained');
 
   if (severity.known() === undefined) {
     progress.say('severity: the factor that brings the corrupted slices to the paper’s SSIM');
@@ -114,7 +121,7 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
   );
 
   const planned = planRuns(plan, trainingSets(plan, inputs, factors), runs);
-  const left = remaining(plan, planned, stages);
+  const left = remaining(planned, stages);
   for (const run of left.runs) secondsTrained(run);
   const folders = new Map<string, string>();
   for (const set of left.sets) {
@@ -154,18 +161,28 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
   return { rows, models: planned.map((run) => modelFolder(out, run)), report, worked };
 }
 
+/** The synthetic heads beside the volumes. */
+function additional({ plan, cache, progress }: ReproduceRequest): CatalogueEntry[] {
+  const heads = additionalHeads(plan);
+  if (heads.count === 0) return [];
+  return listVolumes(
+    renderHeads(cache, heads, (done, total) => progress.count('synthetic heads', done, total)),
+  );
+}
+
 /** What is still to train, and the data sets that takes. */
-function remaining(
-  plan: ReproducePlan,
-  planned: readonly PlannedRun[],
-  stages: string,
-): { runs: PlannedRun[]; sets: SetPlan[]; plan: ReproducePlan } {
+function remaining(planned: readonly PlannedRun[], stages: string): { runs: PlannedRun[]; sets: SetPlan[] } {
   const left = planned.filter((run) => !isTrained(run, stages));
   const sets = new Map<string, SetPlan>();
   for (const run of left) {
     for (const set of [...run.sets.training, ...run.sets.validation]) sets.set(digestOf(set), set);
   }
-  return { runs: left, sets: [...sets.values()], plan };
+  return { runs: left, sets: [...sets.values()] };
+}
+
+/** The data sets that are not in the cache yet. */
+function unmade(sets: readonly SetPlan[], cache: string): SetPlan[] {
+  return sets.filter((set) => !isWhole(datasetFolder(cache, set.recipe, digestOf(set))));
 }
 
 function severityStage(
@@ -249,7 +266,8 @@ function tellEstimate(
   request: ReproduceRequest,
   inputs: Inputs,
   measured: Measured,
-  left: ReturnType<typeof remaining>,
+  runs: readonly PlannedRun[],
+  sets: readonly SetPlan[],
   severityKnown: boolean,
 ): void {
   const { plan, progress } = request;
@@ -273,17 +291,17 @@ function tellEstimate(
   }
   let slices = 0;
   let seconds = 0;
-  for (const set of left.sets) {
+  for (const set of sets) {
     const size = sizeOf(set, inputs.coverage);
     const time = set.recipe.sampling.kind === 'stack' ? measured.stack : measured.mixed;
     slices += size.slices;
     seconds += simulation(time, size.slices, set.volumes.length);
   }
   if (slices > 0) {
-    const bytes = bytesOf(plan, inputs, left.sets);
+    const bytes = bytesOf(plan, inputs, sets);
     lines.push({ stage: 'slices', work: `${slices} slices, ${shownBytes(bytes)} with the test's`, seconds });
   }
-  for (const run of left.runs) {
+  for (const run of runs) {
     lines.push(trainingEstimate(run, plan, inputs, measured.steps.get(run.plan.name)!));
   }
   const test = testSizes(plan, inputs);
@@ -304,7 +322,12 @@ function tellEstimate(
   const devices = new Set([...measured.steps.values()].map((step) => step.device));
   progress.say(`machine: ${measured.machine}`);
   for (const device of devices) progress.say(`device: ${device}`);
-  progress.say('estimate, from a few slices and steps timed just now:');
+  const busy = loadavg()[0]!;
+  progress.say(
+    busy > 1
+      ? `estimate, from a few slices and steps timed just now, while other programs keep the machine busy (load ${busy.toFixed(1)}):`
+      : 'estimate, from a few slices and steps timed just now:',
+  );
   for (const line of estimateLines(lines)) progress.say(line);
 }
 

@@ -29,7 +29,7 @@ export interface TrainingSets {
 /** The data sets of both kinds of networks; factors are those that match the paper's severity. */
 export function trainingSets(
   plan: ReproducePlan,
-  inputs: Pick<Inputs, 'volumes' | 'traces'>,
+  inputs: Pick<Inputs, 'volumes' | 'traces' | 'heads'>,
   factors: Factors,
 ): Record<'paper' | 'product', TrainingSets> {
   const { seed, paper, product } = plan;
@@ -48,8 +48,12 @@ export function trainingSets(
     volumes: inputs.volumes[part],
     traces,
   });
-  const mixed = (part: 'training' | 'validation', samplesPerVolume: number): SetPlan => ({
-    title: `${part}, native matrices`,
+  const mixed = (
+    part: 'training' | 'validation',
+    samplesPerVolume: number,
+    volumes = inputs.volumes[part],
+  ): SetPlan => ({
+    title: `${part}, native matrices${volumes === inputs.heads ? ', synthetic heads' : ''}`,
     recipe: mixedRecipe({
       part,
       traces: 'paper',
@@ -57,7 +61,7 @@ export function trainingSets(
       seed,
       ...(product.shapes === undefined ? {} : { shapes: product.shapes }),
     }),
-    volumes: inputs.volumes[part],
+    volumes,
     traces,
   });
   const motions: readonly MotionKind[] = ['rotation', 'rotation+translation'];
@@ -69,6 +73,10 @@ export function trainingSets(
     product: {
       training: [
         mixed('training', product.samplesPerVolume),
+        // as many of each as of a brain-only volume
+        ...(inputs.heads.length > 0
+          ? [mixed('training', Math.ceil(product.samplesPerVolume / 4), inputs.heads)]
+          : []),
         stack('training', 'rotation+translation', product.paperTraces),
       ],
       validation: [mixed('validation', product.validationSamples)],

@@ -102,6 +102,16 @@ export function datasetDigest(
   return hash.digest('hex');
 }
 
+/** Where a data set is kept in a cache. */
+export function datasetFolder(cache: string, recipe: Pick<Recipe, 'name' | 'part'>, digest: string): string {
+  return join(cache, `${recipe.name}-${recipe.part}-${digest.slice(0, 12)}`);
+}
+
+/** Whether a data set was made to its end: its index is written last. */
+export function isWhole(folder: string): boolean {
+  return existsSync(join(folder, 'index.json'));
+}
+
 /**
  * Makes a data set on worker threads, one shard per volume, and opens it. Deterministic: the same recipe, volumes and traces give
  * the same bytes with any number of workers. Files are written under another name and renamed, index.json last, so a
@@ -114,8 +124,8 @@ export async function makeDataset(options: MakeDatasetOptions): Promise<Dataset>
   if (volumes.length === 0) throw new DatasetError(`recipe ${recipe.name}: there are no volumes`);
   if (traces.length === 0) throw new DatasetError(`recipe ${recipe.name}: there are no motion traces`);
   const digest = datasetDigest(recipe, volumes, traces);
-  const folder = join(options.cache, `${recipe.name}-${recipe.part}-${digest.slice(0, 12)}`);
-  if (existsSync(join(folder, 'index.json'))) return openDataset(folder);
+  const folder = datasetFolder(options.cache, recipe, digest);
+  if (isWhole(folder)) return openDataset(folder);
   mkdirSync(folder, { recursive: true });
   const tasks = volumes.map((volume, shard): ShardTask => ({ shard, volume }));
   const records = new Map<number, SampleRecord[]>();

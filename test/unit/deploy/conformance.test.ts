@@ -4,9 +4,12 @@ import { test } from 'node:test';
 import { decodableTransferSyntaxes } from '../../../src/dicom/index.js';
 import {
   associate,
+  commitmentProvider,
   DEFAULT_LIMITS,
   IMPLEMENTATION_CLASS_UID,
   IMPLEMENTATION_VERSION_NAME,
+  QUERY_RETRIEVE_SOP_CLASSES,
+  queryRetrieveProviders,
   startDimseServer,
 } from '../../../src/dimse/index.js';
 
@@ -27,6 +30,15 @@ test('every SOP class and transfer syntax of the conformance statement is accept
     port: 0,
     peers: [{ aeTitle: '*', host: '127.0.0.1' }],
     onStore: async () => ({ status: 0 }),
+    services: [
+      commitmentProvider({ onRequest: async () => {} }),
+      ...queryRetrieveProviders({
+        permits: async () => true,
+        async *find() {},
+        select: () => [],
+        targetOf: () => undefined,
+      }),
+    ],
   });
   t.after(() => server.close(0));
   const target = {
@@ -54,6 +66,12 @@ test('every SOP class and transfer syntax of the conformance statement is accept
     sopClasses.map((abstractSyntax) => ({ abstractSyntax, transferSyntaxes: [explicit] })),
   );
   for (const uid of sopClasses) assert.ok(classes.has(`${uid} ${explicit}`), `SOP class ${uid}`);
+  const others = uidsUnder('4.4');
+  assert.equal(others.length, 1 + QUERY_RETRIEVE_SOP_CLASSES.length);
+  const served = await accepted(
+    others.map((abstractSyntax) => ({ abstractSyntax, transferSyntaxes: [explicit] })),
+  );
+  for (const uid of others) assert.ok(served.has(`${uid} ${explicit}`), `SOP class ${uid}`);
   const stored = await accepted(syntaxes.map((uid) => ({ abstractSyntax: mr, transferSyntaxes: [uid] })));
   for (const uid of syntaxes) assert.ok(stored.has(`${mr} ${uid}`), `transfer syntax ${uid}`);
   for (const uid of ['1.2.840.10008.1.2.4.100', '1.2.840.10008.1.2.4.110']) {

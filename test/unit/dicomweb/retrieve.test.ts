@@ -1,6 +1,7 @@
 /** WADO-RS over a real archive, with objects that are written here byte by byte. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { rm, truncate } from 'node:fs/promises';
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
@@ -255,6 +256,8 @@ test('frames: a list in its order, uncompressed or as stored, one alone as a sin
   const encoded = [words(2).slice(0, 24), words(2).slice(24)].map(rleFrame);
   for (const accept of [
     'multipart/related; type="image/dicom-rle"',
+    'multipart/related; type="image/x-dicom-rle"',
+    'multipart/related; type="image/*"',
     `${OCTETS}; transfer-syntax=*`,
     `${OCTETS}; transfer-syntax=${RLE.uid}`,
   ]) {
@@ -411,6 +414,33 @@ test('addresses that are none get a sentence and nothing else', async (t) => {
   }
   assert.equal((await get(`${series}/instances/1.2.1`)).status, 200);
   assert.ok(!log.join('').includes('ller'), 'patient data in the log');
+});
+
+test('what is damaged on disk is left out and said so, never given as if it were whole', async (t) => {
+  const files = [image(explicitLE, '1.2.1'), image(explicitLE, '1.2.2'), image(explicitLE, '1.2.3')];
+  const { series, stored, pipeline } = await start(t, files);
+  const paths = stored.map(({ instance }) => instance.path);
+  pipeline.archive.db.run("UPDATE instances SET damage = 'gone' WHERE sop = '1.2.1'");
+  const partial = await get(series, '*/*');
+  assert.equal(partial.status, 206);
+  assert.deepEqual(
+    partial.parts().map(({ body }) => body),
+    files.slice(1),
+  );
+  assert.equal((await get(`${series}/instances/1.2.1`)).status, 500);
+  assert.match((await get(`${series}/instances/1.2.1`)).json<{ error: string }>().error, /damaged on disk/);
+  // Cut behind the index's back: noticed while it is read.
+  await truncate(paths[1]!, files[1]!.length - 4);
+  for (const path of ['', '/metadata', '/frames/1', '/rendered']) {
+    const { status } = await get(
+      `${series}/instances/1.2.2${path}`,
+      path === '' ? 'application/dicom;transfer-syntax=*' : '*/*',
+    );
+    assert.equal(status, 500, path);
+  }
+  await assert.rejects(get(`${series}`, '*/*'), 'half an answer must not look whole');
+  await rm(paths[2]!);
+  assert.equal((await get(`${series}/instances/1.2.3/metadata`)).status, 500);
 });
 
 test('only this machine and the hosts of peers may read', async (t) => {

@@ -167,10 +167,15 @@ export const reader: ObjectReader<Header> & {
       sopInstanceUid: required('SOPInstanceUID'),
       sopClassUid: required('SOPClassUID'),
       transferSyntaxUid: explicitLittleEndian,
+      dataSetOffset: dataSetOffset(file),
       dataSet: header,
     };
   },
-  parsePart10: (file) => ({ dataSetOffset: dataSetOffset(file) }),
+  async openLarge(file) {
+    const bytes = await file.read(0, file.size);
+    const header = reader.readHeader(bytes);
+    return { ...header, verify: async () => reader.verifyWhole(bytes) };
+  },
   verifyWhole(file) {
     walk(file, false);
   },

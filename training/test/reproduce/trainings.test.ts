@@ -32,6 +32,7 @@ const inputs = {
     ],
     unseen: [],
   },
+  heads: [entry('phantom-1500')],
 };
 const factors = { rotation: 20, 'rotation+translation': 18 };
 const runsOf = (plan = fullPlan(), found: typeof factors = factors) =>

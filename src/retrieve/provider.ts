@@ -1,0 +1,97 @@
+/** Query and retrieval over the archive, for the peers that are allowed to. */
+import type { Archive } from '../archive/index.js';
+import { type DataSet, nativeAlternatives, rewriteNative } from '../dicom/index.js';
+import {
+  type DimseService,
+  type DimseTarget,
+  type PeerInformation,
+  QueryRefused,
+  type QueryRoot,
+  QueryStatus,
+  queryRetrieveProviders,
+  type RetrievedInstance,
+} from '../dimse/index.js';
+import { IdentifierError, retrieveKeys, type UniqueKeys } from './model.js';
+import { search } from './search.js';
+
+export interface RetrieveOptions {
+  archive: Archive;
+  /** Ours: the Retrieve AE Title of every answer. */
+  aeTitle: string;
+  permits(peer: PeerInformation): Promise<boolean>;
+  targetOf(aeTitle: string): DimseTarget | undefined;
+}
+
+export function retrieveServices(o: RetrieveOptions): DimseService[] {
+  const { archive } = o;
+  return queryRetrieveProviders({
+    permits: o.permits,
+    targetOf: o.targetOf,
+    async *find(identifier, root, signal) {
+      try {
+        yield* search(archive, identifier, { root, aeTitle: o.aeTitle, signal });
+      } catch (error) {
+        throw refusalOf(error);
+      }
+    },
+    select: (identifier, root) => select(archive, identifier, root),
+    onRetrieved({ peer, destination, completed, failed, warning }) {
+      archive.db.transaction(() =>
+        archive.audit('instances retrieved', {
+          detail: `by ${peer.callingAeTitle} (${peer.remoteAddress}) to ${destination}: ${completed} sent, ${warning} with warnings, ${failed} failed`,
+        }),
+      );
+    },
+  });
+}
+
+function refusalOf(error: unknown): unknown {
+  if (!(error instanceof IdentifierError)) return error;
+  return new QueryRefused(QueryStatus.identifierDoesNotMatch, error.message);
+}
+
+/** Every current instance under the identifier's unique keys. */
+function select(archive: Archive, identifier: DataSet, root: QueryRoot): RetrievedInstance[] {
+  let keys: UniqueKeys;
+  try {
+    keys = retrieveKeys(identifier, root);
+  } catch (error) {
+    throw refusalOf(error);
+  }
+  const json = (list: string[] | undefined) => (list === undefined ? null : JSON.stringify(list));
+  const rows = archive.db.all<{ id: number; sop: string; sop_class: string; transfer_syntax: string }>(
+    `SELECT i.id, i.sop, i.sop_class, i.transfer_syntax
+     FROM instances i JOIN series s ON s.id = i.series_id JOIN studies st ON st.study = s.study
+     WHERE i.current = 1
+       AND (?1 IS NULL OR st.patient_id IN (SELECT value FROM json_each(?1)))
+       AND (?2 IS NULL OR st.study IN (SELECT value FROM json_each(?2)))
+       AND (?3 IS NULL OR s.series IN (SELECT value FROM json_each(?3)))
+       AND (?4 IS NULL OR i.sop IN (SELECT value FROM json_each(?4)))
+     ORDER BY s.id, i.id`,
+    json(keys.patients),
+    json(keys.studies),
+    json(keys.series),
+    json(keys.instances),
+  );
+  return rows.map(({ id, sop, sop_class: sopClassUid, transfer_syntax: stored }) => ({
+    sopClassUid,
+    sopInstanceUid: sop,
+    transferSyntaxUid: stored,
+    alternatives: nativeAlternatives(stored),
+    open: (wanted) => open(archive, id, stored, wanted),
+  }));
+}
+
+async function open(
+  archive: Archive,
+  id: number,
+  stored: string,
+  wanted: string,
+): Promise<Buffer | AsyncIterable<Buffer>> {
+  const instance = archive.get(id)!;
+  const damage = await archive.check(instance);
+  if (damage !== undefined) throw new Error(damage);
+  if (wanted === stored) return archive.readDataSet(instance);
+  const file = await archive.readFile(instance);
+  return rewriteNative(file.subarray(instance.dataSetOffset), stored, wanted);
+}
