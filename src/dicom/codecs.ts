@@ -9,6 +9,7 @@ type Codecs = typeof import('dcmjs-codecs');
 
 let codecs: Codecs | undefined;
 let ready: Promise<void> | undefined;
+let loaded = false;
 
 /** Loads the decoders; cheap when they are loaded. */
 export async function prepareCodecs(): Promise<void> {
@@ -16,14 +17,16 @@ export async function prepareCodecs(): Promise<void> {
     codecs = createRequire(import.meta.url)('dcmjs-codecs') as Codecs;
     codecs.log.setLevel('silent');
   }
-  ready ??= codecs.NativeCodecs.initializeAsync();
+  ready ??= codecs.NativeCodecs.initializeAsync().then(() => {
+    loaded = true;
+  });
   await ready;
 }
 
 /**
  * Decodes one monochrome frame.
  * @returns samples of 1 byte where the codestream's precision is at most 8 bits, else of 2 bytes, little endian
- * @throws DicomError undecodable; the caller must have awaited `prepareCodecs` after an earlier failure
+ * @throws DicomError undecodable; the caller must have awaited `prepareCodecs` once
  */
 export function decodeFrame(
   frame: Buffer,
@@ -49,7 +52,7 @@ export function decodeFrame(
     const samples = facts.precision <= 8 ? Uint8Array.from(decoded) : new Uint8Array(decoded.buffer);
     return { samples, facts };
   }
-  if (codecs === undefined || ready === undefined) throw new Error('prepareCodecs() was not awaited');
+  if (codecs === undefined || !loaded) throw new Error('prepareCodecs() was not awaited');
   const bits = facts.precision <= 8 ? 8 : 16;
   const { Context, NativeCodecs } = codecs;
   const context = new Context({
@@ -72,7 +75,8 @@ export function decodeFrame(
   try {
     samples = decode().getDecodedBuffer();
   } catch (error) {
-    // The module's stack and heap are not unwound when a decoder gives up: start afresh next time.
+    // The module's stack and heap are not unwound when a decoder gives up: the next image that is opened gets a fresh
+    // one. Images that are open go on with this one until then.
     ready = undefined;
     const message = error instanceof Error ? error.message : String(error);
     throw new DicomError('undecodable', `the ${compression} codestream does not decode: ${message}`, {

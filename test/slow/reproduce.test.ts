@@ -13,7 +13,7 @@ import {
   reproduce,
 } from '../../training/reproduce/index.js';
 import { Interrupted } from '../../training/reproduce/trainings.js';
-import { readCheckpoint } from '../../training/train/checkpoint.js';
+import { readCheckpoint } from '../../training/train/index.js';
 
 tf.enableProdMode();
 const folder = mkdtempSync(join(tmpdir(), 'mcnet-reproduce-'));
@@ -61,6 +61,7 @@ function request(plan: ReproducePlan, say: (line: string) => void) {
     runs: join(folder, 'runs'),
     out: join(folder, 'out'),
     threads: 1,
+    backend: 'compiled' as const,
     version: '0.0.1',
     command: 'npm run reproduce',
     progress: { say, count: () => {} },

@@ -5,7 +5,7 @@ import { SplitError, VolumeError } from '../data/index.js';
 import { EvaluationError } from '../evaluate/index.js';
 import { TraceError } from '../motion/index.js';
 import { DatasetError } from '../simulation/index.js';
-import { TrainingError } from '../train/errors.js';
+import { TrainingError } from '../train/index.js';
 import { interruptChildren } from './child.js';
 import { ReproduceError } from './error.js';
 import { duration } from './estimate.js';

@@ -6,6 +6,7 @@ import { paperRecipe, type Recipe, simulateVolume } from '../simulation/index.js
 import { runScript } from './child.js';
 import { ReproduceError } from './error.js';
 import type { TrainingPlan } from './plan.js';
+import type { Machine } from './trainings.js';
 
 /** What a network's training costs on this machine, at 128 × 128. */
 export interface StepTime {
@@ -78,8 +79,12 @@ function timeComparison(): number {
  *
  * @throws ReproduceError when the steps cannot run
  */
-export async function timeSteps(training: TrainingPlan, threads: number): Promise<StepTime> {
-  const { code, output } = await runScript('./time-step.js', [String(threads), ...training.options], true);
+export async function timeSteps(training: TrainingPlan, machine: Machine): Promise<StepTime> {
+  const { code, output } = await runScript(
+    './time-step.js',
+    [...training.options, '--threads', String(machine.threads), '--backend', machine.backend],
+    true,
+  );
   if (code !== 0) {
     throw new ReproduceError(
       `a training step of ${training.name} does not run on this machine (exit status ${code}); see the message above`,
@@ -94,7 +99,7 @@ export async function measure(
   traces: readonly MotionTrace[],
   mixed: Recipe,
   trainings: readonly TrainingPlan[],
-  threads: number,
+  machine: Machine,
 ): Promise<Measured> {
   const stack = paperRecipe({
     part: 'training',
@@ -112,7 +117,7 @@ export async function measure(
       return !rate(all[i]) && !rate(all[i - 1]);
     });
     const network = options.join(' ');
-    const time = alike.get(network) ?? (await timeSteps(training, threads));
+    const time = alike.get(network) ?? (await timeSteps(training, machine));
     alike.set(network, time);
     steps.set(training.name, time);
   }

@@ -27,7 +27,7 @@ export interface Inputs {
   /** What of the volumes is used, by part. */
   readonly split: Split;
   readonly volumes: Readonly<Record<SplitPart, readonly CatalogueEntry[]>>;
-  /** Synthetic heads that the product's network is trained on as well. */
+  /** Synthetic heads that the product's network is trained on as well: none yet when the folders were looked through. */
   readonly heads: readonly CatalogueEntry[];
   /** By volume; found from the voxels where subjects.tsv does not tell. */
   readonly coverage: ReadonlyMap<string, Coverage>;
@@ -48,7 +48,6 @@ export async function checkInputs(
   motion: string,
   cache: string,
   plan: Pick<ReproducePlan, 'seed' | 'volumes'>,
-  heads: readonly CatalogueEntry[] = [],
   onProgress?: (done: number, total: number) => void,
 ): Promise<Inputs> {
   for (const [option, folder] of [
@@ -72,11 +71,11 @@ export async function checkInputs(
   const volumes = { training: of('training'), validation: of('validation'), test: of('test') };
   checkTwins(volumes);
   const coverage = await checkVolumes(
-    [...SPLIT_PARTS.flatMap((part) => volumes[part]), ...heads],
+    SPLIT_PARTS.flatMap((part) => volumes[part]),
     cache,
     onProgress,
   );
-  return { data, motion, split, volumes, heads, coverage, traces };
+  return { data, motion, split, volumes, heads: [], coverage, traces };
 }
 
 /** At most so many volumes of each part, of both coverages where subjects.tsv names them. */

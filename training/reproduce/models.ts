@@ -2,7 +2,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ResultRow } from '../evaluate/report/index.js';
 import { writeWhole } from '../simulation/index.js';
-import { releaseModel } from '../train/export/index.js';
+import { releaseModel } from '../train/index.js';
 import { fileDigest, finishedStage, keyOf, recordStage } from './stage-record.js';
 import type { PlannedRun } from './trainings.js';
 

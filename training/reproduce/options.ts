@@ -12,6 +12,7 @@ export interface ReproduceOptions {
   runs: string;
   out: string;
   threads: number;
+  backend: 'compiled' | 'tensorflow';
   /** The command without the places of this machine. */
   command: string;
 }
@@ -51,6 +52,11 @@ export function parseReproduceOptions(argv: readonly string[], from: string): Re
     .option('--runs <folder>', 'checkpoints and curves (default: training/runs/full or quick)')
     .option('--out <folder>', 'gets models/ and report/ (default: out/ in the runs folder)')
     .option('--threads <count>', 'threads of a step and workers, 0 for all cores', whole, 0)
+    .addOption(
+      new Option('--backend <kind>', 'steps compiled to ONNX, or TensorFlow by tfjs-node-gpu or tfjs-node')
+        .choices(['compiled', 'tensorflow'])
+        .default('compiled'),
+    )
     .option('--seed <number>', 'seed of split, simulation and training', whole, 1)
     .addOption(
       new Option('--tv-reduction <kind>', 'total variation of a slice beside the mean L1')
@@ -67,6 +73,7 @@ export function parseReproduceOptions(argv: readonly string[], from: string): Re
       runs?: string;
       out?: string;
       threads: number;
+      backend: 'compiled' | 'tensorflow';
       seed: number;
       tvReduction: 'mean' | 'sum';
     }>();
@@ -94,6 +101,7 @@ export function parseReproduceOptions(argv: readonly string[], from: string): Re
     runs,
     out: options.out === undefined ? join(runs, 'out') : at(options.out),
     threads: options.threads,
+    backend: options.backend,
     command: ['npm run reproduce -w training --', ...told].join(' '),
   };
 }

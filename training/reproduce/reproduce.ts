@@ -24,7 +24,7 @@ import { digestOf, type Factors, type SetPlan, sizeOf, trainingSets } from './se
 import { fileDigest, finishedStage, keyOf, recordStage } from './stage-record.js';
 import { summaryLines } from './summary.js';
 import { additionalHeads, renderHeads, syntheticSubjects, syntheticTraces } from './synthetic.js';
-import { isTrained, type PlannedRun, planRuns, secondsTrained, trainRun } from './trainings.js';
+import { isTrained, type Machine, type PlannedRun, planRuns, secondsTrained, trainRun } from './trainings.js';
 
 export interface ReproduceRequest {
   readonly plan: ReproducePlan;
@@ -38,8 +38,10 @@ export interface ReproduceRequest {
   readonly runs: string;
   /** Gets models/ and report/. */
   readonly out: string;
-  /** Threads of a training step, 0 for all cores. */
+  /** Threads of a training step and workers, 0 for all cores. */
   readonly threads: number;
+  /** What runs the training steps. */
+  readonly backend: Machine['backend'];
   /** Of the exported models. */
   readonly version: string;
   /** The command as the report quotes it. */
@@ -80,15 +82,16 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
       progress.count('synthetic subjects', done, total),
     );
   const motion = request.motion ?? syntheticTraces(cache, plan);
-  const inputs = await checkInputs(data, motion, cache, plan, additional(request), (done, total) =>
+  const found = await checkInputs(data, motion, cache, plan, (done, total) =>
     progress.count('looking through the volumes', done, total),
   );
-  const { volumes, traces } = inputs;
+  const { volumes, traces } = found;
   progress.say(
     `${request.data ?? 'synthetic heads'}: ${volumes.training.length} volumes to train on, ${volumes.validation.length} to validate, ${volumes.test.length} to test; ` +
       `${request.motion ?? 'generated traces'}: ${traces.paper.length} traces, ${traces.unseen.length} more for the test alone`,
   );
 
+  const inputs: Inputs = { ...found, heads: additional(request) };
   const severity = severityStage(request, inputs, stages);
   const unmatched = severity.known() ?? { rotation: 20, 'rotation+translation': 20 };
   const before = remaining(planRuns(plan, trainingSets(plan, inputs, unmatched), runs), stages);
@@ -139,7 +142,7 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
   }
   for (const run of left.runs) {
     progress.say(`training ${run.plan.name} (${run.plan.label}) in ${run.folder}`);
-    await trainRun(run, plan, stages, request.threads, (set) => folders.get(digestOf(set))!);
+    await trainRun(run, plan, stages, request, (set) => folders.get(digestOf(set))!);
     worked.push(run.plan.name);
   }
   for (const run of planned) {
@@ -239,7 +242,7 @@ async function measureLeft(
     inputs.traces.paper,
     mixed,
     runs.map((run) => run.plan),
-    request.threads,
+    request,
   );
   return measured;
 }

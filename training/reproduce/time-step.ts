@@ -1,14 +1,22 @@
 /**
- * Times a few training steps and validations of a network: node timeStep.js THREADS OPTIONS..., the options being those of the
+ * Times a few training steps and validations of a network: node time-step.js OPTIONS..., the options being those of the
  * training's command line. Prints one line of JSON, {@link StepTime}.
  */
-import { createCompiledEngine } from '../train/compiled.js';
-import { parseOptions } from '../train/options.js';
+import { createCompiledEngine, createTensorflowEngine, parseOptions, TrainingError } from '../train/index.js';
 import type { StepTime } from './estimate.js';
 
-const [threads, ...options] = process.argv.slice(2);
-const { config } = parseOptions([...options, '--dataset', '-', '--validation', '-', '--run', '-']);
-const engine = createCompiledEngine(config, { threads: Number(threads) });
+const { config, threads, backend } = parseOptions([
+  ...process.argv.slice(2),
+  ...['--dataset', '-', '--validation', '-', '--run', '-'],
+]);
+const engine =
+  backend === 'tensorflow'
+    ? await createTensorflowEngine(config).catch((error: unknown) => {
+        if (!(error instanceof TrainingError)) throw error;
+        console.error(error.message);
+        process.exit(1);
+      })
+    : createCompiledEngine(config, { threads });
 const side = 128;
 const image = (): Float32Array<ArrayBuffer> =>
   Float32Array.from({ length: config.batch * side * side }, () => Math.random());

@@ -1,9 +1,12 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { readCheckpoint } from '../train/checkpoint.js';
-import type { TrainingConfig } from '../train/config.js';
-import { TrainingError } from '../train/errors.js';
-import { parseOptions } from '../train/options.js';
+import {
+  parseOptions,
+  readCheckpoint,
+  type TrainingConfig,
+  TrainingError,
+  type TrainingOptions,
+} from '../train/index.js';
 import { runScript } from './child.js';
 import { ReproduceError } from './error.js';
 import type { ReproducePlan, TrainingPlan } from './plan.js';
@@ -22,6 +25,13 @@ export interface PlannedRun {
   /** Digests of the training sets, as a checkpoint holds them. */
   readonly dataDigest: string;
   readonly key: string;
+}
+
+/** What computes the steps: no part of what a run is. */
+export interface Machine {
+  /** 0 for all cores. */
+  readonly threads: number;
+  readonly backend: TrainingOptions['backend'];
 }
 
 /** Why nothing more is done: the user interrupted. What is finished is kept. */
@@ -114,7 +124,7 @@ export async function trainRun(
   run: PlannedRun,
   plan: ReproducePlan,
   stages: string,
-  threads: number,
+  machine: Machine,
   folderOf: (set: SetPlan) => string,
 ): Promise<void> {
   const startedAt = performance.now();
@@ -122,7 +132,7 @@ export async function trainRun(
     ...trainingOptions(plan, run.plan),
     ...['--dataset', ...run.sets.training.map(folderOf)],
     ...['--validation', ...run.sets.validation.map(folderOf)],
-    ...['--run', run.folder, '--threads', String(threads)],
+    ...['--run', run.folder, '--threads', String(machine.threads), '--backend', machine.backend],
     ...(run.from === undefined ? [] : ['--from', run.from.checkpoint]),
   ]);
   if (code === 130 || code === null) throw new Interrupted();

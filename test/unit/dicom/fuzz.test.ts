@@ -7,6 +7,7 @@ import {
   DicomError,
   decodeFrames,
   deriveInstance,
+  openFrames,
   parsePart10,
   readHeader,
   strings,
@@ -183,4 +184,22 @@ test('mutated codestreams end in a DicomError or an image, and the decoders go o
     const { frames } = await decodeFrames(parsePart10(file(uid, stream)));
     assert.deepEqual(frames[0], unsigned, uid);
   }
+  // An image that is open is not harmed by another one that makes its decoder give up.
+  let gaveUp = 0;
+  for (const [uid, stream] of streams) {
+    for (let at = 40; at < 120; at += 1) {
+      const open = await openFrames(parsePart10(file(uid, stream)));
+      const broken = Buffer.from(stream);
+      broken[at] = broken[at]! ^ 0xff;
+      const why = await decodeFrames(parsePart10(file(uid, broken))).then(
+        () => '',
+        (error: unknown) => (error instanceof Error ? error.message : ''),
+      );
+      if (!why.includes('does not decode')) continue;
+      gaveUp += 1;
+      assert.deepEqual(open.frame(0), unsigned, uid);
+      break;
+    }
+  }
+  assert.ok(gaveUp > 0, 'no decoder gave up');
 });

@@ -11,7 +11,7 @@ import { fullPlan, quickPlan } from '../../reproduce/plan.js';
 import { sizeOf, trainingSets } from '../../reproduce/sets.js';
 import { finishedStage, keyOf, recordStage } from '../../reproduce/stage-record.js';
 import { planRuns, secondsTrained } from '../../reproduce/trainings.js';
-import { writeCheckpoint } from '../../train/checkpoint.js';
+import { writeCheckpoint } from '../../train/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mcnet-trainings-'));
 after(() => rmSync(folder, { recursive: true }));
