@@ -22,6 +22,8 @@ import {
 
 export interface RunningServer {
   dicomPort: number;
+  /** Of secure associations, where they have a port of their own. */
+  dicomTlsPort?: number;
   httpPort: number;
   /** The page's address. */
   url: string;
@@ -175,12 +177,16 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
         version: VERSION,
         aeTitle: config.aeTitle,
         dicom: `${config.dimse.host}:${provider.port}`,
+        ...(provider.securePort !== undefined && {
+          dicomTls: `${config.dimse.host}:${provider.securePort}`,
+        }),
         page: http.url,
       },
       'listening',
     );
     return {
       dicomPort: provider.port,
+      ...(provider.securePort !== undefined && { dicomTlsPort: provider.securePort }),
       httpPort: http.port,
       url: http.url,
       engine: () => corrector?.describe().engine.engine ?? 'none',

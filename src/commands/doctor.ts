@@ -1,6 +1,7 @@
 import { mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addressOf, openDestinations } from '../composition/destinations.js';
+import { checkTls } from '../composition/tls.js';
 import { loadConfig } from '../config/index.js';
 import { diagnose } from '../inference/index.js';
 import { EXIT } from './failure.js';
@@ -29,6 +30,7 @@ export async function doctor(options: { config?: string; json?: boolean }): Prom
     ...(options.config !== undefined && { file: options.config }),
     env: process.env,
   });
+  for (const warning of checkTls(config)) console.error(`warning: ${warning}`);
   const { inferenceThreads } = config.concurrency;
   const names = [...new Set(config.rules.flatMap(({ model }) => (model === undefined ? [] : [model])))];
   const diagnoses = [];

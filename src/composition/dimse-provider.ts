@@ -8,6 +8,7 @@ import {
 } from '../dimse/index.js';
 import { type Intake, IntakeError } from '../intake/index.js';
 import type { Logger } from '../telemetry/index.js';
+import { listenerTls } from './tls.js';
 
 /** Answers a C-STORE request: Success once the object is on disk and indexed, else the standard's status. */
 async function store(intake: Intake, request: StoreRequest): Promise<StoreResponse> {
@@ -45,12 +46,14 @@ export async function startProvider(options: {
   associationEnded(id: string): void;
 }): Promise<DimseServer> {
   const { config, intake, logger } = options;
-  const { host, port } = config.dimse;
+  const { host, port, tls } = config.dimse;
   try {
     return await startDimseServer({
       aeTitle: config.aeTitle,
       host,
       port,
+      ...(tls !== undefined && { tls: listenerTls(tls) }),
+      ...(tls?.port !== undefined && { securePort: tls.port }),
       peers: config.peers,
       limits: {
         associations: config.limits.associations,
@@ -63,16 +66,15 @@ export async function startProvider(options: {
       acceptMore: () => intake.acceptMore(),
       onAssociation(event, info) {
         const level = event === 'rejected' || event === 'aborted' ? 'warn' : 'info';
-        const { userIdentity: _claimed, ...known } = info;
-        logger[level]({ ...known }, `association ${event}`);
+        logger[level]({ ...info }, `association ${event}`);
         if (event === 'released' || event === 'aborted') options.associationEnded(info.associationId);
       },
       onServiceError: (error, info) =>
         logger.error({ err: error, associationId: info.associationId }, 'a service failed'),
     });
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
+    const { code, port: taken = port } = error as NodeJS.ErrnoException & { port?: number };
     const why = code === 'EADDRINUSE' ? 'another program listens there' : (error as Error).message;
-    throw new Error(`dimse cannot listen on ${host}:${port}: ${why}`, { cause: error });
+    throw new Error(`dimse cannot listen on ${host}:${taken}: ${why}`, { cause: error });
   }
 }

@@ -62,6 +62,12 @@ export {
   type StoreOutcome,
   storeInstances,
 } from './storage-scu.js';
-export type { DimseTls } from './tls.js';
+export {
+  clientTlsOptions,
+  type DimseTls,
+  SECURE_PORT,
+  serverTlsOptions,
+  type TlsInformation,
+} from './tls.js';
 export { STORED_TRANSFER_SYNTAXES, transferSyntaxName } from './transfer-syntaxes.js';
 export { echo, verificationProvider } from './verification.js';

@@ -52,8 +52,15 @@ test('the example loads', () => {
       callingAeTitle: 'MCNET',
       commitment: 'off',
       commitmentTimeout: 600_000,
+      tls: {
+        key: '/etc/mcnet/tls/mcnet.key',
+        cert: '/etc/mcnet/tls/mcnet.pem',
+        ca: '/etc/mcnet/tls/hospital-ca.pem',
+        serverName: 'pacs.hospital.example',
+      },
     },
   });
+  assert.equal(config.dimse.tls?.port, 2762);
   assert.equal(config.destinations.vna?.dicomweb?.timeout, 60_000);
   assert.equal(config.limits.instanceBytes, 4 * 2 ** 30);
 });
@@ -73,22 +80,30 @@ test('the example shows every key of the schema, and each default that it states
   assert.deepEqual(missing, []);
   const config = loadConfig({ file: example });
   const defaults = loadConfig();
-  for (const key of [
-    'aeTitle',
-    'data',
-    'dimse',
-    'queue',
-    'engine',
-    'duplicates',
-    'seriesNumber',
-    'batch',
-  ] as const) {
+  for (const key of ['aeTitle', 'data', 'queue', 'engine', 'duplicates', 'seriesNumber', 'batch'] as const) {
     assert.deepEqual(config[key], defaults[key], key);
   }
   for (const key of ['concurrency', 'retry', 'limits', 'log'] as const) {
     assert.deepEqual(config[key], defaults[key], key);
   }
   assert.deepEqual(config.rules[0]?.complete, defaults.rules[0]?.complete);
+  const { tls, ...listener } = config.dimse;
+  assert.deepEqual(listener, defaults.dimse);
+  assert.equal(tls?.clientCertificates, 'required');
+});
+
+test('TLS: what is missing is named', () => {
+  const of = (tls: string) => problems(`dimse: { tls: ${tls} }`);
+  assert.match(of('{ key: a }')[0]!, /^dimse\.tls\.cert.*is missing; expected the name of a PEM file/);
+  assert.match(of('{ key: a, cert: b }')[0]!, /^dimse\.tls\.ca.*client certificates/);
+  assert.deepEqual(load('dimse: { tls: { key: a, cert: b, clientCertificates: none } }').dimse.tls, {
+    key: 'a',
+    cert: 'b',
+    clientCertificates: 'none',
+  });
+  const destination = (tls: string) =>
+    problems(`destinations: { pacs: { dimse: { aeTitle: A, host: b, port: 1, tls: ${tls} } } }`);
+  assert.match(destination('{ key: a }')[0]!, /^destinations\.pacs\.dimse\.tls.*key and cert together/);
 });
 
 test('the contract of keys: the configuration of the specification loads as written', () => {
