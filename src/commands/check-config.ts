@@ -1,4 +1,5 @@
 import { checkModels } from '../composition/check-models.js';
+import { checkPull } from '../composition/fetching.js';
 import { checkTls } from '../composition/tls.js';
 import { loadConfig } from '../config/index.js';
 import { EXIT } from './failure.js';
@@ -11,6 +12,7 @@ export async function checkConfig(file: string): Promise<number> {
     onWarning: (message) => console.error(`warning: ${message}`),
   });
   for (const warning of checkTls(config)) console.error(`warning: ${warning}`);
+  checkPull(config);
   const models = await checkModels(config);
   const count = (number: number, what: string) => `${number} ${what}${number === 1 ? '' : 's'}`;
   console.log(

@@ -1,5 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { checkModels } from '../composition/check-models.js';
+import { checkPull } from '../composition/fetching.js';
 import { checkTls } from '../composition/tls.js';
 import { loadConfig } from '../config/index.js';
 import { startServer } from '../main.js';
@@ -22,6 +23,7 @@ export async function serve(options: { config?: string }): Promise<number> {
   });
   const logger = createLogger({ level: config.log.level });
   warnings.push(...checkTls(config));
+  checkPull(config);
   for (const message of warnings) logger.warn({ reason: message }, 'configuration');
   await checkModels(config);
   const stopped = new Promise<NodeJS.Signals>((resolve) => {

@@ -1,4 +1,4 @@
-import type { Config, DestinationConfig } from '../config/index.js';
+import type { Config, DestinationConfig, SourceConfig } from '../config/index.js';
 import {
   type Destination,
   dicomwebDestination,
@@ -36,7 +36,7 @@ export function openDestinations(config: Own & Pick<Config, 'destinations'>): De
 }
 
 /** Where a destination is, for people. */
-export function addressOf(to: DestinationConfig): string {
+export function addressOf(to: Pick<DestinationConfig | SourceConfig, 'dimse' | 'dicomweb'>): string {
   if (!to.dimse) return to.dicomweb!.url;
   const { aeTitle, host, port, tls } = to.dimse;
   return `${aeTitle} at ${host}:${port}${tls === undefined ? '' : ' (TLS)'}`;

@@ -1,40 +1,9 @@
 import type { Config } from '../config/index.js';
-import {
-  type DimseServer,
-  type DimseService,
-  type StoreRequest,
-  type StoreResponse,
-  startDimseServer,
-} from '../dimse/index.js';
-import { type Intake, IntakeError } from '../intake/index.js';
+import { type DimseServer, type DimseService, startDimseServer } from '../dimse/index.js';
+import type { Intake } from '../intake/index.js';
 import type { Logger } from '../telemetry/index.js';
+import { storeInto } from './store.js';
 import { listenerTls } from './tls.js';
-
-/** Answers a C-STORE request: Success once the object is on disk and indexed, else the standard's status. */
-async function store(intake: Intake, request: StoreRequest): Promise<StoreResponse> {
-  const incoming = intake.beginDataSet({
-    source: { protocol: 'dimse', peer: request.callingAeTitle, address: request.remoteAddress },
-    transferSyntaxUid: request.transferSyntaxUid,
-    sopClassUid: request.sopClassUid,
-    sopInstanceUid: request.sopInstanceUid,
-    association: request.associationId,
-  });
-  try {
-    for await (const chunk of request.data) await incoming.write(chunk);
-  } catch (error) {
-    if (!(error instanceof IntakeError)) {
-      await incoming.abort();
-      throw error;
-    }
-  }
-  try {
-    await incoming.commit();
-    return { status: 0 };
-  } catch (error) {
-    if (!(error instanceof IntakeError)) throw error;
-    return { status: error.status, errorComment: error.message.slice(0, 64) };
-  }
-}
 
 /** Listens for associations and gives what they store to the intake. */
 export async function startProvider(options: {
@@ -62,7 +31,7 @@ export async function startProvider(options: {
       },
       services: options.services,
       storesToRequestor: true,
-      onStore: (request) => store(intake, request),
+      onStore: storeInto(intake, config.limits.instanceBytes),
       acceptMore: () => intake.acceptMore(),
       onAssociation(event, info) {
         const level = event === 'rejected' || event === 'aborted' ? 'warn' : 'info';

@@ -5,7 +5,7 @@ import { createSecureContext } from 'node:tls';
 import { type Config, ConfigError, type ListenerTls, type OutgoingTls } from '../config/index.js';
 import { type DimseTls, serverTlsOptions } from '../dimse/index.js';
 
-type Secured = Pick<Config, 'dimse' | 'peers' | 'destinations'>;
+type Secured = Pick<Config, 'dimse' | 'peers' | 'destinations' | 'sources'>;
 
 /** A certificate that is good for less than this is worth a warning. */
 const EXPIRY_WARNING_MS = 30 * 24 * 3600 * 1000;
@@ -46,6 +46,8 @@ function everyTls(config: Secured): Named[] {
   for (const [index, { tls }] of config.peers.entries()) add(`peers[${index}].tls`, tls);
   for (const [name, { dimse }] of Object.entries(config.destinations))
     add(`destinations.${name}.dimse.tls`, dimse?.tls);
+  for (const [name, { dimse }] of Object.entries(config.sources))
+    add(`sources.${name}.dimse.tls`, dimse?.tls);
   return named;
 }
 

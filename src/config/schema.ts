@@ -1,12 +1,15 @@
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { pull, sources } from './sources.js';
 import { listenerTls, outgoingTls } from './tls.js';
 import {
   aeTitle,
   bytes,
   host,
+  httpHeaders,
   httpUrl,
   listenPort,
+  match,
   milliseconds,
   strict,
   targetPort,
@@ -43,13 +46,7 @@ const destination = strict({
   }).optional(),
   dicomweb: strict({
     url: text('an http or https address without user, password and query', httpUrl),
-    headers: z
-      .record(
-        text('an HTTP header name', (name) => /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(name)),
-        text('a header value on one line', (value) => /^[\x20-\x7e]*$/.test(value)),
-        { error: 'a mapping of header names to values' },
-      )
-      .prefault({}),
+    headers: httpHeaders,
     timeout: milliseconds.prefault('60s'),
     batch: whole(1, 1000, 'instances a request').default(10),
     connections: whole(1, 64, 'parallel connections').default(2),
@@ -57,16 +54,6 @@ const destination = strict({
 }).refine((value) => Number(value.dimse !== undefined) + Number(value.dicomweb !== undefined) === 1, {
   error: 'exactly one of dimse and dicomweb',
 });
-
-const matchValue = z
-  .union([z.string(), z.number(), z.boolean()], { error: 'a text or a number' })
-  .transform((value) => String(value));
-
-const match = z
-  .union([matchValue.transform((value) => [value]), z.array(matchValue).min(1)], {
-    error: 'a value or a list of values',
-  })
-  .transform((values): readonly string[] => values);
 
 const rule = strict({
   name: text('a name for the rule, shown on the page'),
@@ -152,6 +139,8 @@ export const configSchema = strict({
       { error: 'a mapping of names to destinations' },
     )
     .prefault({}),
+  sources,
+  pull,
   rules: z
     .array(rule, { error: 'a list of rules' })
     .prefault([

@@ -58,3 +58,23 @@ export function httpUrl(value: string): boolean {
 
 /** A mapping with these keys and no others. */
 export const strict = <Shape extends z.core.$ZodLooseShape>(shape: Shape) => z.strictObject(shape);
+
+const matchValue = z
+  .union([z.string(), z.number(), z.boolean()], { error: 'a text or a number' })
+  .transform((value) => String(value));
+
+/** A value or several, each as text. */
+export const match = z
+  .union([matchValue.transform((value) => [value]), z.array(matchValue).min(1)], {
+    error: 'a value or a list of values',
+  })
+  .transform((values): readonly string[] => values);
+
+/** Header fields that are sent with every request. */
+export const httpHeaders = z
+  .record(
+    text('an HTTP header name', (name) => /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(name)),
+    text('a header value on one line', (value) => /^[\x20-\x7e]*$/.test(value)),
+    { error: 'a mapping of header names to values' },
+  )
+  .prefault({});

@@ -14,6 +14,16 @@ export {
   queryRetrieveProviders,
   type RetrievedInstance,
 } from './query-retrieve.js';
+export {
+  type FindOptions,
+  find,
+  get,
+  move,
+  type QueryKey,
+  type RetrievalKeys,
+  type RetrievalOptions,
+  type Retrieved,
+} from './query-retrieve-scu.js';
 export { associate, contextFor, type DimseTarget, type DimseTimeouts, peerName } from './requestor.js';
 export {
   type AssociationEvent,
