@@ -31,6 +31,9 @@ export interface Pulling {
   close(): Promise<void>;
 }
 
+/** What failed for a rule is asked for again after so long, while the source still has it. */
+const failedAgainMs = 3600_000;
+
 export interface PullingOptions {
   archive: Pick<Archive, 'db'>;
   fetching: Fetching;
@@ -65,10 +68,12 @@ export function createPulling({ archive, fetching, rules, onProblem }: PullingOp
     return row?.origin === 'derived';
   }
 
-  function isNew(source: string, found: FoundSeries): boolean {
+  function isNew({ name, source }: PullRule, found: FoundSeries): boolean {
     const known = fetching.of({ source, study: found.study, series: found.series });
     if (known === undefined) return true;
     if (known.state === 'waiting' || known.state === 'fetching') return false;
+    if (known.state === 'failed')
+      return known.requestedBy !== name || Date.now() - (known.finishedAt ?? 0) > failedAgainMs;
     return found.instances !== undefined && found.instances > (known.expected ?? known.received);
   }
 
@@ -78,7 +83,7 @@ export function createPulling({ archive, fetching, rules, onProblem }: PullingOp
     const state: PullView = { name: rule.name, source: rule.source, lastLookAt: Date.now() };
     try {
       const matching = await findSeries(source, conditions, stopped.signal);
-      const wanted = matching.filter((found) => !isOurs(found) && isNew(rule.source, found));
+      const wanted = matching.filter((found) => !isOurs(found) && isNew(rule, found));
       if (wanted.length > 0 && !stopped.signal.aborted) {
         await fetching.request(
           wanted.map(({ study, series }) => ({ source: rule.source, study, series })),
