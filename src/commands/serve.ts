@@ -1,4 +1,6 @@
 import { checkModels } from '../composition/check-models.js';
+import { checkPull } from '../composition/fetching.js';
+import { checkTls } from '../composition/tls.js';
 import { loadConfig } from '../config/index.js';
 import { startServer } from '../main.js';
 import { createLogger } from '../telemetry/index.js';
@@ -13,6 +15,8 @@ export async function serve(options: { config?: string }): Promise<number> {
     onWarning: (message) => warnings.push(message),
   });
   const logger = createLogger({ level: config.log.level });
+  warnings.push(...checkTls(config));
+  checkPull(config);
   for (const message of warnings) logger.warn({ reason: message }, 'configuration');
   await checkModels(config);
   const stopped = new Promise<NodeJS.Signals>((resolve) => {
