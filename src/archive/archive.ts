@@ -235,7 +235,11 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
   }
 
   /** The first of a study, and of a series, says what is known of it. */
-  function describe(seriesId: number, studyUid: string, { study, series }: IndexedAttributes): void {
+  function describe(
+    seriesId: number,
+    studyUid: string,
+    { study, series, requests }: IndexedAttributes,
+  ): void {
     db.run(
       'INSERT INTO studies (study, patient_id, study_date, attributes) VALUES (?, ?, ?, ?) ON CONFLICT (study) DO NOTHING',
       studyUid,
@@ -243,7 +247,12 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       (study.StudyDate?.[0] ?? '').replaceAll('.', ''),
       JSON.stringify(study),
     );
-    db.run('UPDATE series SET attributes = ? WHERE id = ?', JSON.stringify(series), seriesId);
+    db.run(
+      'UPDATE series SET attributes = ?, requests = ? WHERE id = ?',
+      JSON.stringify(series),
+      JSON.stringify(requests),
+      seriesId,
+    );
   }
 
   function ensureSeries(n: NewInstance): { id: number; described: boolean } {

@@ -5,8 +5,10 @@ export {
   attributesOf,
   INSTANCE_ATTRIBUTES,
   type IndexedAttributes,
+  REQUEST_ATTRIBUTES,
   SERIES_ATTRIBUTES,
   STUDY_ATTRIBUTES,
+  type ValuesOf,
 } from './attributes.js';
 export { indexMissing } from './backfill.js';
 export { type Clock, monotonicClock } from './clock.js';

@@ -156,4 +156,11 @@ export const migrations: readonly string[] = [
   ALTER TABLE instances ADD COLUMN attributes TEXT;
   CREATE INDEX instances_to_index ON instances (id) WHERE attributes IS NULL;
   `,
+  `
+  -- More is kept of each series, so everything is read once more; meanwhile queries look into the files.
+  ALTER TABLE series ADD COLUMN requests TEXT;
+  DELETE FROM studies;
+  UPDATE series SET attributes = NULL;
+  UPDATE instances SET attributes = NULL;
+  `,
 ];

@@ -3,7 +3,6 @@
  */
 import {
   type Archive,
-  attributesOf,
   digestOf,
   digestOfFile,
   type Instance,
@@ -20,7 +19,7 @@ import {
   type Rule,
   type SeriesTracker,
 } from '../series/index.js';
-import type { ObjectHeader, ObjectReader } from './dicom.js';
+import { indexedAttributesOf, type ObjectHeader, type ObjectReader } from './dicom.js';
 import { IntakeError, intakeErrorOf } from './error.js';
 import { type ReadablePart, Receiving } from './receiving.js';
 
@@ -298,7 +297,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
         source: expected.source,
         receivedAt: archive.clock.now(),
         current: !ownSeries,
-        attributes: attributesOf(values),
+        attributes: indexedAttributesOf(dicom, header.dataSet),
         ...routingOf(classification),
       },
       (instance) => {
