@@ -28,7 +28,7 @@ import { distributionSecret } from './secret.js';
 
 /** Corrections that are out at a time: enough for every worker that one gateway can feed. */
 const WINDOW = 1024;
-const LOOK_EVERY_MS = 4000;
+const LOOK_EVERY_MS = 2000;
 const GATEWAY_ID = 'gateway id';
 
 /**

@@ -5,7 +5,7 @@ import { presentGateways } from './presence.js';
 import type { RedisConnection } from './redis.js';
 import { isSealed } from './secret.js';
 
-const LOOK_EVERY_MS = 4000;
+const LOOK_EVERY_MS = 2000;
 /** A gateway that a job names and that is not known is looked for at most so often. */
 const LOOK_AGAIN_MS = 250;
 

@@ -7,7 +7,7 @@ export {
   type Verdict,
 } from './dispatcher.js';
 export { type Refusal, refusalsOf } from './gateways.js';
-export { type Identity, identityOf, queueOf } from './identity.js';
+export { differenceOf, type Identity, identityOf, queueOf } from './identity.js';
 export type { GatewayPresence, WorkerPresence } from './messages.js';
 export { type Announcement, announce, presentGateways, presentWorkers } from './presence.js';
 export { connectRedis, type RedisConnection, redisAddress } from './redis.js';

@@ -3,8 +3,9 @@ import { Redis } from 'ioredis';
 /** Before the name of every key in Redis. */
 export const PREFIX = 'mcnet';
 
-/** Without any answer for so long the connection is taken for dead; blocking reads of a worker last 10 s at most. */
-const SILENCE_MS = 20_000;
+/** How often a connection is tried, and without an answer for how long it is taken for dead and made anew. */
+const PING_EVERY_MS = 4000;
+const SILENCE_MS = 10_000;
 const LONGEST_PAUSE_MS = 2000;
 
 export interface RedisConnection {
@@ -33,7 +34,6 @@ export function connectRedis(url: string, name: string): RedisConnection {
     maxRetriesPerRequest: null,
     retryStrategy: (times) => Math.min(LONGEST_PAUSE_MS, 50 * 2 ** Math.min(times, 10)),
     connectTimeout: 5000,
-    socketTimeout: SILENCE_MS,
     keepAlive: 5000,
   });
   client.on('error', (error: Error & { code?: string }) => {
@@ -45,6 +45,29 @@ export function connectRedis(url: string, name: string): RedisConnection {
   client.on('ready', () => {
     problem = '';
   });
+  let askedAt = 0;
+  let asked = false;
+  const watch = setInterval(() => {
+    if (client.status !== 'ready') {
+      asked = false;
+      return;
+    }
+    const now = performance.now();
+    if (asked && now - askedAt > SILENCE_MS) {
+      problem = `Redis at ${redisAddress(url)} does not answer`;
+      asked = false;
+      client.disconnect(true);
+      return;
+    }
+    if (asked) return;
+    asked = true;
+    askedAt = now;
+    const answered = () => {
+      asked = false;
+    };
+    client.ping().then(answered, answered);
+  }, PING_EVERY_MS);
+  watch.unref();
   return {
     client,
     problem: () => problem,
@@ -52,6 +75,9 @@ export function connectRedis(url: string, name: string): RedisConnection {
       client.on('ready', listener);
       if (client.status === 'ready') listener();
     },
-    close: () => client.disconnect(),
+    close() {
+      clearInterval(watch);
+      client.disconnect();
+    },
   };
 }

@@ -1,14 +1,46 @@
 /** Gateway and workers as separate processes over a real Redis server. */
 import assert from 'node:assert/strict';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { openArchive } from '../../src/archive/index.js';
+import { derivationOf } from '../../src/composition/models.js';
+import { loadConfig } from '../../src/config/index.js';
+import { createCorrector } from '../../src/correction/index.js';
+import { uidFromName } from '../../src/dicom/index.js';
 import { startDimseServer, storeInstances } from '../../src/dimse/index.js';
 import { startGateway, startWorkerPart, TOKEN } from './support/distributed.js';
 import { mcnet, modelsFolder } from './support/mcnet.js';
 import { eventually, needPrograms, temporaryFolder } from './support/process.js';
 import { redisServer } from './support/redis.js';
 import { newSeries, outgoingOf } from './support/slices.js';
+
+/** Every derived instance of an archive is what this process makes of its source, to the byte. */
+async function assertAsDerivedHere(data: string, models: string): Promise<void> {
+  const archive = await openArchive(data);
+  const corrector = await createCorrector({ model: join(models, 'tiny'), engine: 'cpu' });
+  try {
+    const derived = archive.db.all<{ id: number }>("SELECT id FROM instances WHERE origin = 'derived'");
+    assert.equal(derived.length, 4);
+    for (const { id } of derived) {
+      const instance = archive.get(id)!;
+      const source = archive.get(instance.derivedFrom!)!;
+      const { file } = await corrector.correct({
+        path: source.path,
+        derivation: derivationOf(
+          corrector.describe().model,
+          loadConfig(),
+          uidFromName(`device\n${join(data, 'archive')}\nMCNET`),
+          new Date(source.receivedAt),
+        ),
+      });
+      assert.ok(file.equals(await archive.readFile(instance)), instance.sop);
+    }
+  } finally {
+    await corrector.close();
+    await archive.close();
+  }
+}
 
 /** A PACS that counts what it gets, by SOP Instance UID. */
 async function pacs(t: TestContext) {
@@ -89,7 +121,7 @@ test('received while Redis is away; corrected when Redis and a worker with the s
   const doctorFile = join(folder, 'other.yaml');
   const doctor = await mcnet(['doctor', '--config', doctorFile]);
   assert.equal(doctor.code, 1);
-  assert.match(doctor.stdout, /✗ workers? .*configuration digest/);
+  assert.match(doctor.stdout, /✗ gateway .*configuration digest/);
   assert.equal(received.size, 0);
 
   const worker = await startWorkerPart(t, { ...parts, name: 'worker' });
@@ -101,7 +133,11 @@ test('received while Redis is away; corrected when Redis and a worker with the s
   );
   assert.equal((await fetch(`${worker.url}/healthz`)).status, 200);
   assert.equal((await fetch(`${worker.url}/readyz`)).status, 200);
-  assert.match(await (await fetch(`${gateway.url}/metrics`)).text(), /^mcnet_gateway_workers 1$/m);
+  await eventually('the gateway counts it', async () =>
+    /^mcnet_gateway_workers 1$/m.test(await (await fetch(`${gateway.url}/metrics`)).text())
+      ? true
+      : undefined,
+  );
   const left = await redis.command('KEYS mcnet:correct-*');
   assert.doesNotMatch(left, /\.\d+\r/, 'no job is left');
 
@@ -124,7 +160,6 @@ test('what a worker derives is byte for byte what one process derives, over the 
   ] as const) {
     const { port, received } = await pacs(t);
     const own = join(folder, name);
-    const { mkdirSync } = await import('node:fs');
     mkdirSync(own);
     const parts = { redisUrl: redis.url, folder: own, settings: settings(models, port), distribution };
     const gateway = await startGateway(t, parts);
@@ -140,6 +175,7 @@ test('what a worker derives is byte for byte what one process derives, over the 
       part.child.kill('SIGTERM');
       assert.equal(await part.exited, 0, part.output());
     }
+    await assertAsDerivedHere(gateway.data, models);
   }
   const uids = results.map((received) => [...received.keys()].sort());
   assert.deepEqual(uids[0], uids[1]);
@@ -162,6 +198,12 @@ test('a gateway or worker without a secret or a Redis server says so and does no
     assert.equal(open.code, 2);
     assert.match(open.stderr, /distribution\.token is missing/);
   }
+  const example = await run(
+    'gateway',
+    'queue: "redis://127.0.0.1:1"\ndistribution: { token: replace-this-by-your-own-secret }\n',
+  );
+  assert.equal(example.code, 2);
+  assert.match(example.stderr, /is the one of the example/);
   const short = await run('gateway', `queue: "redis://127.0.0.1:1"\ndistribution: { token: short }\n`);
   assert.equal(short.code, 2);
   assert.doesNotMatch(short.stderr, /"short"/);
