@@ -176,7 +176,7 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX fetches_by_time ON fetches (requested_at);
    `,
-   `
+  `
   -- More is kept of each series, so everything is read once more; meanwhile queries look into the files.
   ALTER TABLE series ADD COLUMN requests TEXT;
   DELETE FROM studies;
