@@ -1,35 +1,8 @@
 import { isIP } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { parseByteSize } from './byte-size.js';
-import { parseDuration } from './duration.js';
-
-// Every message is what stands behind "expected" in the sentence that explain.ts makes of it.
-
-function text(expected: string, holds: (value: string) => boolean = (value) => value.length > 0) {
-  return z.string({ error: expected }).refine(holds, { error: expected });
-}
-
-function whole(min: number, max: number, what: string) {
-  const expected = `${what}, a whole number from ${min} to ${max}`;
-  return z.int({ error: expected }).min(min, { error: expected }).max(max, { error: expected });
-}
-
-const milliseconds = (() => {
-  const expected = 'a duration such as 500ms, 5s, 10m, 2h or 7d';
-  return z
-    .string({ error: expected })
-    .refine((value) => parseDuration(value) !== undefined, { error: expected, abort: true })
-    .transform((value) => parseDuration(value)!);
-})();
-
-const bytes = (() => {
-  const expected = 'an amount of bytes such as 65536, 512MB or 4GiB';
-  return z
-    .union([z.string(), z.int().nonnegative()], { error: expected })
-    .refine((value) => parseByteSize(String(value)) !== undefined, { error: expected, abort: true })
-    .transform((value) => parseByteSize(String(value))!);
-})();
+import { disk, quotas, retention } from './storage.js';
+import { bytes, milliseconds, strict, text, whole } from './values.js';
 
 /** PS3.5 6.2 AE: 16 characters of the default repertoire at most, no backslash, no control character, not only blanks. */
 const aeTitle = text(
@@ -72,8 +45,6 @@ function redisUrl(value: string): boolean {
     return false;
   }
 }
-
-const strict = <Shape extends z.core.$ZodLooseShape>(shape: Shape) => z.strictObject(shape);
 
 const destination = strict({
   dimse: strict({
@@ -220,8 +191,10 @@ export const configSchema = strict({
     instanceBytes: bytes.prefault('4GiB'),
     stowRequestBytes: bytes.prefault('64GiB'),
     stowInstances: whole(1, 1_000_000, 'instances in one STOW-RS request').default(20_000),
-    freeDiskBytes: bytes.prefault('1GiB'),
   }).prefault({}),
+  disk,
+  retention,
+  quotas,
   log: strict({
     level: z
       .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
