@@ -13,8 +13,8 @@ const reportOnSameAssociationMs = 5000;
 
 function destinationOf(name: string, to: DestinationConfig, aeTitle: string): Destination {
   if (to.dimse) {
-    const { host, port, aeTitle: calledAeTitle, callingAeTitle = aeTitle } = to.dimse;
-    const target = { host, port, calledAeTitle, callingAeTitle };
+    const { host, port, aeTitle: calledAeTitle, callingAeTitle = aeTitle, timeout } = to.dimse;
+    const target = { host, port, calledAeTitle, callingAeTitle, timeouts: { responseMs: timeout } };
     const commitment =
       to.dimse.commitment === 'required'
         ? dimseCommitment(target, dimse, {

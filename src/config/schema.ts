@@ -54,6 +54,7 @@ const destination = strict({
     callingAeTitle: aeTitle.optional(),
     commitment: z.enum(['off', 'required'], { error: 'off or required' }).default('off'),
     commitmentTimeout: milliseconds.prefault('10m'),
+    timeout: milliseconds.prefault('2m'),
   }).optional(),
   dicomweb: strict({
     url: text('an http or https address without user, password and query', httpUrl),
@@ -187,6 +188,7 @@ export const configSchema = strict({
   limits: strict({
     associations: whole(1, 10_000, 'associations in all').default(64),
     associationsPerPeer: whole(1, 10_000, 'associations of one peer').default(16),
+    idle: milliseconds.prefault('10m'),
     pduLength: whole(4096, 2 ** 24, 'bytes of a PDU').default(131_072),
     instanceBytes: bytes.prefault('4GiB'),
     stowRequestBytes: bytes.prefault('64GiB'),

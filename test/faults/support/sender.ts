@@ -15,7 +15,7 @@ export interface SenderOptions {
   signal?: AbortSignal;
 }
 
-const againAfterMs = 50;
+const againAfterMs = 250;
 
 /** Resolves when every instance was acknowledged; returns how often something was sent again. */
 export async function sendUntilAcknowledged(

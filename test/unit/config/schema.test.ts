@@ -52,6 +52,7 @@ test('the example loads', () => {
       callingAeTitle: 'MCNET',
       commitment: 'off',
       commitmentTimeout: 600_000,
+      timeout: 120_000,
     },
   });
   assert.equal(config.destinations.vna?.dicomweb?.timeout, 60_000);
