@@ -1,4 +1,3 @@
-import { setFlagsFromString } from 'node:v8';
 import { checkModels } from '../composition/check-models.js';
 import { loadConfig } from '../config/index.js';
 import { startServer } from '../main.js';
@@ -7,12 +6,6 @@ import { EXIT } from './failure.js';
 
 /** `mcnet serve`: runs until SIGTERM or SIGINT; a second signal ends it at once. */
 export async function serve(options: { config?: string }): Promise<number> {
-  // The heaps of the server's threads are small: collecting garbage by several threads at once costs more processor
-  // time than it saves, and the engine can use that time.
-  setFlagsFromString('--no-parallel-scavenge');
-  // Pixel data outside the heap starts a marking every few slices; done at once it takes some ms, in steps several times
-  // as much of every thread.
-  setFlagsFromString('--no-incremental-marking');
   const warnings: string[] = [];
   const config = loadConfig({
     ...(options.config !== undefined && { file: options.config }),
