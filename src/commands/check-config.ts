@@ -1,4 +1,5 @@
 import { checkModels } from '../composition/check-models.js';
+import { distributionSecret } from '../composition/secret.js';
 import { loadConfig } from '../config/index.js';
 import { EXIT } from './failure.js';
 
@@ -10,6 +11,7 @@ export async function checkConfig(file: string): Promise<number> {
     onWarning: (message) => console.error(`warning: ${message}`),
   });
   const models = await checkModels(config);
+  if (config.queue !== 'embedded') distributionSecret(config);
   const count = (number: number, what: string) => `${number} ${what}${number === 1 ? '' : 's'}`;
   console.log(
     `${file} is good: ${count(config.rules.length, 'rule')}, ${count(config.peers.length, 'peer')}, ${count(Object.keys(config.destinations).length, 'destination')}; model ${models.join(', ') || 'none'}`,

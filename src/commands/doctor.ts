@@ -1,15 +1,10 @@
 import { mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addressOf, openDestinations } from '../composition/destinations.js';
+import { distributionFindings, type Finding } from '../composition/distribution-findings.js';
 import { loadConfig } from '../config/index.js';
 import { diagnose } from '../inference/index.js';
 import { EXIT } from './failure.js';
-
-interface Finding {
-  name: string;
-  ok: boolean;
-  message: string;
-}
 
 async function disk(data: string): Promise<Finding & { freeBytes: number }> {
   try {
@@ -52,13 +47,15 @@ export async function doctor(options: { config?: string; json?: boolean }): Prom
       }
     }),
   );
+  const distribution = await distributionFindings(config);
   const healthy =
     diagnoses.every((one) => one.healthy) &&
     room.ok &&
     room.freeBytes >= config.disk.low &&
-    destinations.every(({ ok }) => ok);
+    destinations.every(({ ok }) => ok) &&
+    distribution.every(({ ok }) => ok);
   if (options.json) {
-    console.log(JSON.stringify({ healthy, models: diagnoses, disk: room, destinations }));
+    console.log(JSON.stringify({ healthy, models: diagnoses, disk: room, destinations, distribution }));
     return healthy ? EXIT.ok : EXIT.failed;
   }
   const line = (ok: boolean, what: string, message: string) =>
@@ -83,7 +80,7 @@ export async function doctor(options: { config?: string; json?: boolean }): Prom
     }
   }
   line(room.ok && room.freeBytes >= config.disk.low, 'disk', room.message);
-  for (const { name, ok, message } of destinations) line(ok, name, message);
+  for (const { name, ok, message } of [...destinations, ...distribution]) line(ok, name, message);
   if (destinations.length === 0) console.log('  no destinations are configured');
   return healthy ? EXIT.ok : EXIT.failed;
 }

@@ -147,7 +147,7 @@ extra: 1
       'destinations.pacs.dimse.port (line 6): is missing; expected a TCP port, a whole number from 1 to 65535',
       'destinations.both (line 7): {} is not accepted; expected exactly one of dimse and dicomweb',
       'rules[0].complete.quiet (line 12): "soon" is not accepted; expected a duration such as 500ms, 5s, 10m, 2h or 7d',
-      'extra (line 13): unknown key; known keys: aeTitle, data, models, dimse, http, queue, engine, peers, destinations, rules, duplicates, seriesNumber, batch, concurrency, retry, limits, disk, retention, quotas, log',
+      'extra (line 13): unknown key; known keys: aeTitle, data, models, dimse, http, queue, distribution, engine, peers, destinations, rules, duplicates, seriesNumber, batch, concurrency, retry, limits, disk, retention, quotas, log',
       'rules[0].to[0] (line 11): "pasc" is not a destination; did you mean "pacs"?',
     ],
   );
@@ -197,4 +197,20 @@ test('the reserve of the disk is below its first watermark; a quota limits somet
     'quotas[0] (line 1): {"source":"PACS"} is not accepted; expected instances, bytes, or both',
   ]);
   assert.equal(load('retention: { age: 30d, space: 1TB }').retention.age, 30 * 86_400_000);
+});
+
+test('priorities have names; secrets of the distribution are not repeated in messages', () => {
+  const config = load(
+    'rules: [{ name: a, priority: stat }, { name: b, priority: routine }, { name: c, priority: -5 }]',
+  );
+  assert.deepEqual(
+    config.rules.map(({ priority }) => priority),
+    [100, 0, -5],
+  );
+  const found = problems(
+    'queue: "http://:s3cret@h"\ndistribution: { token: s3cret }\nrules: [{ name: a, priority: urgent }]',
+  );
+  assert.equal(found.length, 3);
+  for (const one of found) assert.doesNotMatch(one, /s3cret/);
+  assert.match(found[2]!, /expected stat, routine, or a whole number from -100 to 100/);
 });
