@@ -52,6 +52,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     const metrics = createMetrics({
       knownSources: config.peers.map((peer) => peer.aeTitle),
       knownDestinations: Object.keys(config.destinations),
+      watermarks: config.disk,
       sources: {
         queues: () =>
           pipeline.queue.stats().map(({ kind, queued, leased, oldestMs }) => ({
@@ -60,6 +61,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
             oldestAgeMs: oldestMs,
           })),
         archiveBytes: () => pipeline.archive.bytes(),
+        diskFreeBytes: () => pipeline.archive.freeBytes(),
         associations: () => associations(),
       },
     });
@@ -74,7 +76,9 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       data: config.data,
       rules: config.rules,
       duplicates: config.duplicates,
-      minFreeBytes: config.limits.freeDiskBytes,
+      disk: config.disk,
+      quotas: config.quotas,
+      retention: config.retention,
       dicom,
       models: correction.models,
       elsewhere: correction.elsewhere,
