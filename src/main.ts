@@ -1,5 +1,7 @@
 /** The composition root: configuration in, parts wired, started and stopped in order; nothing else. */
 import { join } from 'node:path';
+import { openAccess } from './access/index.js';
+import { accessEvents } from './composition/access-events.js';
 import { addressOf, openDestinations } from './composition/destinations.js';
 import { openDicomWeb } from './composition/dicomweb.js';
 import { startProvider } from './composition/dimse-provider.js';
@@ -154,8 +156,13 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     });
     const dicomWeb = openDicomWeb(config, pipeline);
     stops.push(() => dicomWeb.close());
+    const access = openAccess(config);
+    stops.push(() => access.close());
     const web = createWebApp({
       config,
+      access,
+      peerAt: dicomWeb.peerAt,
+      accessEvents: accessEvents(metrics, logger),
       metrics,
       logger,
       ready: readiness,

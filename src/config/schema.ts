@@ -1,49 +1,8 @@
-import { isIP } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { parseByteSize } from './byte-size.js';
-import { parseDuration } from './duration.js';
-
-// Every message is what stands behind "expected" in the sentence that explain.ts makes of it.
-
-function text(expected: string, holds: (value: string) => boolean = (value) => value.length > 0) {
-  return z.string({ error: expected }).refine(holds, { error: expected });
-}
-
-function whole(min: number, max: number, what: string) {
-  const expected = `${what}, a whole number from ${min} to ${max}`;
-  return z.int({ error: expected }).min(min, { error: expected }).max(max, { error: expected });
-}
-
-const milliseconds = (() => {
-  const expected = 'a duration such as 500ms, 5s, 10m, 2h or 7d';
-  return z
-    .string({ error: expected })
-    .refine((value) => parseDuration(value) !== undefined, { error: expected, abort: true })
-    .transform((value) => parseDuration(value)!);
-})();
-
-const bytes = (() => {
-  const expected = 'an amount of bytes such as 65536, 512MB or 4GiB';
-  return z
-    .union([z.string(), z.int().nonnegative()], { error: expected })
-    .refine((value) => parseByteSize(String(value)) !== undefined, { error: expected, abort: true })
-    .transform((value) => parseByteSize(String(value))!);
-})();
-
-/** PS3.5 6.2 AE: 16 characters of the default repertoire at most, no backslash, no control character, not only blanks. */
-const aeTitle = text(
-  'an AE title: 1 to 16 printable ASCII characters without backslash',
-  (value) => /^[\x20-\x5b\x5d-\x7e]{1,16}$/.test(value) && value.trim() === value && value !== '',
-);
-
-const host = text(
-  'a host name or an IP address',
-  (value) => isIP(value) !== 0 || /^(?!-)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$/.test(value),
-);
-
-const listenPort = whole(0, 65535, 'a TCP port (0: any free one)');
-const targetPort = whole(1, 65535, 'a TCP port');
+import { access } from './access.js';
+import { audit } from './audit.js';
+import { aeTitle, bytes, host, listenPort, milliseconds, strict, targetPort, text, whole } from './values.js';
 
 function httpUrl(value: string): boolean {
   try {
@@ -73,8 +32,6 @@ function redisUrl(value: string): boolean {
   }
 }
 
-const strict = <Shape extends z.core.$ZodLooseShape>(shape: Shape) => z.strictObject(shape);
-
 const destination = strict({
   dimse: strict({
     aeTitle,
@@ -99,6 +56,12 @@ const destination = strict({
   }).optional(),
 }).refine((value) => Number(value.dimse !== undefined) + Number(value.dicomweb !== undefined) === 1, {
   error: 'exactly one of dimse and dicomweb',
+});
+
+/** Both or none: PEM files, read at start. */
+const httpTls = strict({
+  certificate: text('the path of a PEM file with the certificate and its chain'),
+  key: text('the path of a PEM file with the private key'),
 });
 
 const matchValue = z
@@ -148,7 +111,7 @@ export const configSchema = strict({
   http: strict({
     host: host.default('127.0.0.1'),
     port: listenPort.default(8080),
-    allowRemote: z.boolean({ error: 'true or false' }).default(false),
+    tls: httpTls.optional(),
     allowedHosts: z.array(host, { error: 'a list of host names' }).default([]),
     cors: z
       .array(
@@ -159,6 +122,8 @@ export const configSchema = strict({
       )
       .default([]),
   }).prefault({}),
+  access: access.optional(),
+  audit,
   queue: text('embedded, or the address of a Redis server such as redis://127.0.0.1:6379', (value) => {
     return value === 'embedded' || redisUrl(value);
   }).default('embedded'),

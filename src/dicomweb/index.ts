@@ -4,7 +4,7 @@ export { encodePng, type Picture } from './png.js';
 export { createQueryProvider, type QueryProviderOptions } from './query-provider.js';
 export { createRetrieveProvider, type RetrieveProviderOptions } from './retrieve-provider.js';
 export { createSenders, type Senders } from './senders.js';
-export { createStoreProvider, type StoreProviderOptions } from './store-provider.js';
+export { createStoreProvider, discardRest, type StoreProviderOptions } from './store-provider.js';
 export type { FileIntake, IncomingFile, StoreEvent, StoreLimits, StoreSource } from './store-request.js';
 export {
   echo,

@@ -48,6 +48,10 @@ export interface Metrics {
   delivered(o: { destination: string; outcome: DeliveryOutcome; instances?: number }): void;
   engine(o: { engine: string; provider: string; device: string; version: string }): void;
   model(o: { name: string; version: string; sha256: string }): void;
+  /** Somebody logged in, or tried to. */
+  login(outcome: 'accepted' | 'refused'): void;
+  /** An HTTP request was refused: without good credentials (401), without the right (403), too many (429). */
+  refused(status: 401 | 403 | 429): void;
   /** The text that Prometheus reads, and its media type. */
   exposition(): Promise<{ contentType: string; body: string }>;
 }
@@ -118,6 +122,12 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     'mcnet_deliveries_total',
     'Derived instances by what their destination answered.',
     ['destination', 'outcome'],
+  );
+  const logins = counter('mcnet_logins_total', 'Attempts to log in, by how they ended.', ['outcome']);
+  const refusals = counter(
+    'mcnet_http_refusals_total',
+    'HTTP requests refused for want of credentials (401), of a right (403), or for their number (429).',
+    ['status'],
   );
   const engineInfo = new Gauge({
     name: 'mcnet_engine_info',
@@ -198,6 +208,8 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       modelInfo.reset();
       modelInfo.set({ name, version, sha256 }, 1);
     },
+    login: (outcome) => logins.inc({ outcome }),
+    refused: (status) => refusals.inc({ status: String(status) }),
     async exposition() {
       return { contentType: registry.contentType, body: await registry.metrics() };
     },

@@ -7,7 +7,17 @@ export class ClientError extends Error {
 
 const TIMEOUT_MS = 30_000;
 
-async function ask<Answer>(server: string, path: string, method: 'GET' | 'POST' = 'GET'): Promise<Answer> {
+/** A running server, and the token that it asks for. */
+export interface ServerAddress {
+  url: string;
+  token?: string;
+}
+
+async function ask<Answer>(
+  { url: server, token }: ServerAddress,
+  path: string,
+  method: 'GET' | 'POST' = 'GET',
+): Promise<Answer> {
   let url: URL;
   try {
     url = new URL(path, server);
@@ -17,7 +27,13 @@ async function ask<Answer>(server: string, path: string, method: 'GET' | 'POST' 
   let response: Response;
   let text: string;
   try {
-    response = await fetch(url, { method, signal: AbortSignal.timeout(TIMEOUT_MS), redirect: 'error' });
+    const headers = { Accept: 'application/json', ...(token && { Authorization: `Bearer ${token}` }) };
+    response = await fetch(url, {
+      method,
+      headers,
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+      redirect: 'error',
+    });
     text = await response.text();
   } catch (error) {
     const cause = error instanceof Error ? (error.cause as { code?: string } | undefined) : undefined;
@@ -43,7 +59,7 @@ async function ask<Answer>(server: string, path: string, method: 'GET' | 'POST' 
 
 /** Series, the latest first. @throws ClientError */
 export async function listSeries(
-  server: string,
+  server: ServerAddress,
   filter: { state?: readonly string[]; limit?: number } = {},
 ): Promise<SeriesView[]> {
   const query = new URLSearchParams();
@@ -54,18 +70,21 @@ export async function listSeries(
 }
 
 /** One series. @throws ClientError */
-export function showSeries(server: string, series: string): Promise<SeriesView> {
+export function showSeries(server: ServerAddress, series: string): Promise<SeriesView> {
   return ask(server, `/api/series/${encodeURIComponent(series)}`);
 }
 
 /** Does again what failed of a series. @returns how much, by kind. @throws ClientError */
-export async function retrySeries(server: string, series: string): Promise<Readonly<Record<string, number>>> {
+export async function retrySeries(
+  server: ServerAddress,
+  series: string,
+): Promise<Readonly<Record<string, number>>> {
   const path = `/api/series/${encodeURIComponent(series)}/retry`;
   const { retried } = await ask<{ retried: Record<string, number> }>(server, path, 'POST');
   return retried;
 }
 
 /** The server as a whole. @throws ClientError */
-export function serverStatus(server: string): Promise<StatusView> {
+export function serverStatus(server: ServerAddress): Promise<StatusView> {
   return ask(server, '/api/status');
 }
