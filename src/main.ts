@@ -1,7 +1,9 @@
 /** The composition root: configuration in, parts wired, started and stopped in order; nothing else. */
 import { join } from 'node:path';
 import { openAccess } from './access/index.js';
+import { openAuditTrail } from './audit/index.js';
 import { accessEvents } from './composition/access-events.js';
+import { createAuditing } from './composition/audit.js';
 import { addressOf, openDestinations } from './composition/destinations.js';
 import { openDicomWeb } from './composition/dicomweb.js';
 import { startProvider } from './composition/dimse-provider.js';
@@ -65,6 +67,21 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
         associations: () => associations(),
       },
     });
+    const trail = await openAuditTrail({
+      config,
+      onProblem(sink, problem) {
+        metrics.auditing(sink, problem === undefined);
+        if (problem) logger.error({ sink, reason: problem }, 'the audit trail cannot be kept');
+        else logger.info({ sink }, 'the audit trail is kept again');
+      },
+    });
+    metrics.auditing('file', true);
+    let auditing = false;
+    stops.push(async () => {
+      if (auditing) audit.stopped();
+      await trail.close();
+    });
+    const audit = createAuditing({ trail, archive: () => pipeline.archive, config: () => config });
     const models = await openModels({
       config,
       deviceUid: dicom.uidFromName(`device\n${join(config.data, 'archive')}\n${config.aeTitle}`),
@@ -86,7 +103,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       metrics.model(described.model);
     }
 
-    const destinations = openDestinations(config);
+    const destinations = openDestinations(config).map((destination) => audit.destination(destination));
     const pipeline = await openPipeline({
       data: config.data,
       rules: config.rules,
@@ -108,13 +125,19 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     observe(pipeline.events, metrics, logger);
     logger.info({ ...pipeline.recovery }, 'archive opened');
 
-    const services = openServices(config, pipeline);
+    const intake = audit.intake(pipeline.intake);
+    const associationEnded = (id: string) => {
+      pipeline.associationEnded(id);
+      audit.associationEnded(id);
+    };
+    const services = openServices(config, pipeline, audit);
     const provider = await startProvider({
       config,
-      intake: pipeline.intake,
+      intake,
       services: services.services,
       logger,
-      associationEnded: (id) => pipeline.associationEnded(id),
+      associationEnded,
+      onAssociation: (event, info) => audit.association(event, info),
     });
     associations = () => provider.associations();
     stops.push(() => provider.close());
@@ -130,6 +153,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
           message:
             engineProblem || (engine ? `${engine.engine} on ${engine.device}` : 'no rule names a model'),
         },
+        ...trail.problems().map((message) => ({ name: 'audit trail', ok: true, message })),
         { name: 'archive', ok: more === true, message: more === true ? `${free} bytes free` : more.reason },
       ];
       return { ready: checks.every(({ ok }) => ok), checks };
@@ -154,7 +178,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       archive: { bytes: pipeline.archive.bytes(), freeBytes: await pipeline.archive.freeBytes() },
       series: pipeline.series.countByState(),
     });
-    const dicomWeb = openDicomWeb(config, pipeline);
+    const dicomWeb = openDicomWeb(config, { archive: pipeline.archive, intake, associationEnded });
     stops.push(() => dicomWeb.close());
     const access = openAccess(config);
     stops.push(() => access.close());
@@ -162,7 +186,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       config,
       access,
       peerAt: dicomWeb.peerAt,
-      accessEvents: accessEvents(metrics, logger),
+      accessEvents: accessEvents(metrics, logger, audit),
       metrics,
       logger,
       ready: readiness,
@@ -175,6 +199,8 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       web.close();
       await http.close();
     });
+    audit.started();
+    auditing = true;
     pipeline.start();
     services.start();
     logger.info(

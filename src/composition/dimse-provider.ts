@@ -1,5 +1,7 @@
 import type { Config } from '../config/index.js';
 import {
+  type AssociationEvent,
+  type AssociationInfo,
   type DimseServer,
   type DimseService,
   type StoreRequest,
@@ -43,6 +45,7 @@ export async function startProvider(options: {
   services: readonly DimseService[];
   logger: Logger;
   associationEnded(id: string): void;
+  onAssociation?(event: AssociationEvent, info: AssociationInfo): void;
 }): Promise<DimseServer> {
   const { config, intake, logger } = options;
   const { host, port } = config.dimse;
@@ -65,6 +68,7 @@ export async function startProvider(options: {
         const level = event === 'rejected' || event === 'aborted' ? 'warn' : 'info';
         const { userIdentity: _claimed, ...known } = info;
         logger[level]({ ...known }, `association ${event}`);
+        options.onAssociation?.(event, info);
         if (event === 'released' || event === 'aborted') options.associationEnded(info.associationId);
       },
       onServiceError: (error, info) =>

@@ -52,6 +52,8 @@ export interface Metrics {
   login(outcome: 'accepted' | 'refused'): void;
   /** An HTTP request was refused: without good credentials (401), without the right (403), too many (429). */
   refused(status: 401 | 403 | 429): void;
+  /** Whether the audit trail can be written to its file, and sent. */
+  auditing(sink: 'file' | 'syslog', works: boolean): void;
   /** The text that Prometheus reads, and its media type. */
   exposition(): Promise<{ contentType: string; body: string }>;
 }
@@ -129,6 +131,12 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     'HTTP requests refused for want of credentials (401), of a right (403), or for their number (429).',
     ['status'],
   );
+  const auditWorks = new Gauge({
+    name: 'mcnet_audit_sink_up',
+    help: 'Whether the audit trail can be written to its file, and sent to its repository.',
+    labelNames: ['sink'],
+    registers,
+  });
   const engineInfo = new Gauge({
     name: 'mcnet_engine_info',
     help: 'The engine that runs the network; always 1.',
@@ -208,6 +216,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       modelInfo.reset();
       modelInfo.set({ name, version, sha256 }, 1);
     },
+    auditing: (sink, works) => auditWorks.set({ sink }, works ? 1 : 0),
     login: (outcome) => logins.inc({ outcome }),
     refused: (status) => refusals.inc({ status: String(status) }),
     async exposition() {

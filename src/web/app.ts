@@ -7,6 +7,7 @@ import type { Config } from '../config/index.js';
 import type { Logger, Metrics } from '../telemetry/index.js';
 import { guard, type Refusals } from './access-guard.js';
 import { type ApiParts, createApi } from './api.js';
+import { type Disclosures, disclosing } from './disclosure.js';
 import { createEventStream } from './event-stream.js';
 import { createLogin, type LoginEvents } from './login.js';
 import { createAccessTable } from './route-access.js';
@@ -25,8 +26,8 @@ export interface WebParts extends ApiParts {
   access: Access;
   /** The name of the DICOMweb client at an address. */
   peerAt(address: string): Promise<string | undefined>;
-  /** Who came, who went, and who was refused. */
-  accessEvents: LoginEvents & Refusals;
+  /** Who came, who went, who was refused, and who saw or did what. */
+  accessEvents: LoginEvents & Refusals & Disclosures;
   metrics: Pick<Metrics, 'exposition'>;
   logger: Pick<Logger, 'error' | 'debug'>;
   /** Whether everything that a slice needs is there. */
@@ -101,6 +102,7 @@ export function createWebApp(parts: WebParts): WebApp {
       peerAt: (address) => parts.peerAt(address),
       refusals: parts.accessEvents,
     }),
+    disclosing(parts.accessEvents),
   );
 
   // Probes and Prometheus come under names of the cluster's, and see nothing that is worth a rebinding.

@@ -3,6 +3,7 @@ export { principalOf, type Refusals } from './access-guard.js';
 export type { ApiParts } from './api.js';
 export { createWebApp, type WebApp, type WebParts } from './app.js';
 export { ClientError, listSeries, retrySeries, serverStatus, showSeries } from './client.js';
+export type { Disclosures } from './disclosure.js';
 export type { LoginEvents } from './login.js';
 export { viewsOfPipeline } from './pipeline-views.js';
 export { type PreviewFrame, type PreviewKind, renderPreview } from './preview.js';
