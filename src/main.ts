@@ -10,6 +10,7 @@ import { startProvider } from './composition/dimse-provider.js';
 import { openServices } from './composition/dimse-services.js';
 import { openModels } from './composition/models.js';
 import { observe } from './composition/observe.js';
+import { configurationFindings, openReload } from './composition/open-reload.js';
 import type { Config } from './config/index.js';
 import * as dicom from './dicom/index.js';
 import { openPipeline } from './pipeline/index.js';
@@ -32,15 +33,29 @@ export interface RunningServer {
   engine(): string;
   /** What happens in the pipeline, as it happens. */
   events: PipelineEmitter;
+  /** Reads rules, peers and destinations anew; what is wrong is logged and shown, and changes nothing. */
+  reload(why: string): void;
   /** Stops receiving, finishes or gives back what is under way, closes the archive in good order. */
   close(): Promise<void>;
 }
 
+/** Where the configuration comes from, and how it is read again. */
+export interface ConfigurationSource {
+  file: string;
+  /** @throws ConfigError */
+  load(): Config;
+}
+
 /**
  * Starts the server; resolves when it receives.
+ * @param config its rules, peers and destinations are replaced in place when its source is read again
  * @throws Error with a sentence when a model, the engine, the data folder or a port cannot be had: nothing runs then
  */
-export async function startServer(config: Config, logger: Logger): Promise<RunningServer> {
+export async function startServer(
+  config: Config,
+  logger: Logger,
+  source?: ConfigurationSource,
+): Promise<RunningServer> {
   if (config.queue !== 'embedded') {
     throw new Error(`queue: "${config.queue}" cannot be used yet; expected embedded`);
   }
@@ -54,8 +69,8 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     let associations = () => 0;
     let engineProblem = '';
     const metrics = createMetrics({
-      knownSources: config.peers.map((peer) => peer.aeTitle),
-      knownDestinations: Object.keys(config.destinations),
+      knownSources: () => config.peers.map((peer) => peer.aeTitle),
+      knownDestinations: () => Object.keys(config.destinations),
       sources: {
         queues: () =>
           pipeline.queue.stats().map(({ kind, queued, leased, oldestMs }) => ({
@@ -103,7 +118,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       metrics.model(described.model);
     }
 
-    const destinations = openDestinations(config).map((destination) => audit.destination(destination));
+    const destinations = () => openDestinations(config).map((destination) => audit.destination(destination));
     const pipeline = await openPipeline({
       data: config.data,
       rules: config.rules,
@@ -111,7 +126,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       minFreeBytes: config.limits.freeDiskBytes,
       dicom,
       models: models.byName,
-      destinations,
+      destinations: destinations(),
       concurrency: { correct: corrector?.concurrency ?? 1, deliver: config.concurrency.deliveries },
       retry: {
         deliver: {
@@ -142,6 +157,10 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     associations = () => provider.associations();
     stops.push(() => provider.close());
 
+    const reload =
+      source && openReload({ config, source, models, pipeline, destinations, metrics, logger, audit });
+    if (reload) stops.push(() => reload.close());
+
     const readiness = async (): Promise<Readiness> => {
       const free = await pipeline.archive.freeBytes().catch(() => 0);
       const more = pipeline.intake.acceptMore();
@@ -153,6 +172,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
           message:
             engineProblem || (engine ? `${engine.engine} on ${engine.device}` : 'no rule names a model'),
         },
+        ...configurationFindings(reload?.state()),
         ...trail.problems().map((message) => ({ name: 'audit trail', ok: true, message })),
         { name: 'archive', ok: more === true, message: more === true ? `${free} bytes free` : more.reason },
       ];
@@ -177,6 +197,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       })),
       archive: { bytes: pipeline.archive.bytes(), freeBytes: await pipeline.archive.freeBytes() },
       series: pipeline.series.countByState(),
+      ...(reload && { configuration: reload.state() }),
     });
     const dicomWeb = openDicomWeb(config, { archive: pipeline.archive, intake, associationEnded });
     stops.push(() => dicomWeb.close());
@@ -193,6 +214,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       dicomWeb: dicomWeb.router,
       ...viewsOfPipeline(pipeline),
       status,
+      configuration: reload,
     });
     const http = await startWebServer(web.app, config.http);
     stops.push(async () => {
@@ -203,6 +225,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     auditing = true;
     pipeline.start();
     services.start();
+    reload?.watch();
     logger.info(
       {
         version: VERSION,
@@ -218,6 +241,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       url: http.url,
       engine: () => corrector?.describe().engine.engine ?? 'none',
       events: pipeline.events,
+      reload: (why) => void reload?.reload(why),
       close: stopAll,
     };
   } catch (error) {

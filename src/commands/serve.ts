@@ -5,7 +5,7 @@ import { startServer } from '../main.js';
 import { createLogger } from '../telemetry/index.js';
 import { EXIT } from './failure.js';
 
-/** `mcnet serve`: runs until SIGTERM or SIGINT; a second signal ends it at once. */
+/** `mcnet serve`: runs until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reads the file again. */
 export async function serve(options: { config?: string }): Promise<number> {
   // The heaps of the server's threads are small: collecting garbage by several threads at once costs more processor
   // time than it saves, and the engine can use that time.
@@ -14,18 +14,27 @@ export async function serve(options: { config?: string }): Promise<number> {
   // as much of every thread.
   setFlagsFromString('--no-incremental-marking');
   const warnings: string[] = [];
-  const config = loadConfig({
-    ...(options.config !== undefined && { file: options.config }),
-    env: process.env,
-    onWarning: (message) => warnings.push(message),
-  });
+  let warn = (message: string): unknown => warnings.push(message);
+  const file = options.config;
+  const load = () =>
+    loadConfig({
+      ...(file !== undefined && { file }),
+      env: process.env,
+      onWarning: (message) => warn(message),
+    });
+  const config = load();
   const logger = createLogger({ level: config.log.level });
-  for (const message of warnings) logger.warn({ reason: message }, 'configuration');
+  warn = (message) => logger.warn({ reason: message }, 'configuration');
+  warnings.forEach(warn);
   await checkModels(config);
   const stopped = new Promise<NodeJS.Signals>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
   });
-  const server = await startServer(config, logger);
+  // Before the server runs there is nothing to tell; without a file SIGHUP ends it as it always does.
+  let hangUp = () => {};
+  if (file !== undefined) process.on('SIGHUP', () => hangUp());
+  const server = await startServer(config, logger, file === undefined ? undefined : { file, load });
+  hangUp = () => server.reload('SIGHUP');
   logger.info({ signal: await stopped }, 'stopping');
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(EXIT.failed));
   await server.close();

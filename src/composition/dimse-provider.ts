@@ -54,7 +54,7 @@ export async function startProvider(options: {
       aeTitle: config.aeTitle,
       host,
       port,
-      peers: config.peers,
+      peers: () => config.peers,
       limits: {
         associations: config.limits.associations,
         associationsPerPeer: config.limits.associationsPerPeer,

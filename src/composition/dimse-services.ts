@@ -18,7 +18,7 @@ export function openServices(
     queue,
     targetOf: (aeTitle) => targetOf(config, aeTitle),
   });
-  const retrievers = new PeerTable(config.peers.filter(({ retrieve }) => retrieve !== false));
+  const retrievers = new PeerTable(() => config.peers.filter(({ retrieve }) => retrieve !== false));
   const retrieve = retrieveServices({
     archive,
     aeTitle: config.aeTitle,
