@@ -1,7 +1,8 @@
 import { type Request, type Response, Router } from 'express';
 import { encodePng, type Picture } from '../dicomweb/index.js';
 import { principalOf } from './access-guard.js';
-import type { PreviewKind } from './preview.js';
+import { openApiDocument } from './openapi/index.js';
+import { PREVIEWS, type PreviewKind } from './preview.js';
 import {
   type ConfigurationView,
   SERIES_STATES,
@@ -26,8 +27,6 @@ export interface ApiParts {
   /** One frame (from 1) of an instance as a picture; undefined when there is none. */
   preview(instance: number, of: PreviewKind, frame: number): Promise<Picture | undefined>;
 }
-
-const PREVIEWS: readonly PreviewKind[] = ['source', 'derived', 'residual'];
 
 function refuse(response: Response, status: number, error: string): void {
   response.status(status).json({ error });
@@ -110,6 +109,11 @@ export function createApi(parts: ApiParts): Router {
       of === 'source' ? 'private, max-age=3600, immutable' : 'private, max-age=60',
     );
     response.type('png').send(await encodePng(picture));
+  });
+
+  const description = openApiDocument();
+  router.get('/openapi.json', (_request, response) => {
+    response.json(description);
   });
 
   const noFile = 'the server was started without a configuration file';

@@ -45,6 +45,7 @@ export const ROUTE_ACCESS: readonly RouteAccess[] = [
   post('/api/series/:series/retry', decides),
   get('/api/instances/:instance/preview.png', looks),
   get('/api/status', looks),
+  get('/api/openapi.json', looks),
   get('/api/configuration', configures),
   post('/api/configuration/reload', configures),
 
