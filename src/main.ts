@@ -4,11 +4,13 @@ import { openAccess } from './access/index.js';
 import { openAuditTrail } from './audit/index.js';
 import { accessEvents } from './composition/access-events.js';
 import { createAuditing } from './composition/audit.js';
+import { type Correction, correctionHere } from './composition/correction.js';
 import { addressOf, openDestinations } from './composition/destinations.js';
 import { openDicomWeb } from './composition/dicomweb.js';
 import { startProvider } from './composition/dimse-provider.js';
 import { openServices } from './composition/dimse-services.js';
-import { openModels } from './composition/models.js';
+import { openFetching } from './composition/fetching.js';
+import { correctionElsewhere } from './composition/gateway.js';
 import { observe } from './composition/observe.js';
 import { configurationFindings, openReload } from './composition/open-reload.js';
 import type { Config } from './config/index.js';
@@ -27,6 +29,8 @@ import {
 
 export interface RunningServer {
   dicomPort: number;
+  /** Of secure associations, where they have a port of their own. */
+  dicomTlsPort?: number;
   httpPort: number;
   /** The page's address. */
   url: string;
@@ -56,9 +60,6 @@ export async function startServer(
   logger: Logger,
   source?: ConfigurationSource,
 ): Promise<RunningServer> {
-  if (config.queue !== 'embedded') {
-    throw new Error(`queue: "${config.queue}" cannot be used yet; expected embedded`);
-  }
   const startedAt = Date.now();
   // Undone in reverse, whether the start fails halfway or the server stops.
   const stops: (() => unknown)[] = [];
@@ -67,7 +68,6 @@ export async function startServer(
   };
   try {
     let associations = () => 0;
-    let engineProblem = '';
     const metrics = createMetrics({
       knownSources: () => config.peers.map((peer) => peer.aeTitle),
       knownDestinations: () => Object.keys(config.destinations),
@@ -97,26 +97,11 @@ export async function startServer(
       await trail.close();
     });
     const audit = createAuditing({ trail, archive: () => pipeline.archive, config: () => config });
-    const models = await openModels({
-      config,
-      deviceUid: dicom.uidFromName(`device\n${join(config.data, 'archive')}\n${config.aeTitle}`),
-      metrics,
-      onEngineChange(now, reason) {
-        engineProblem = reason;
-        metrics.engine(now);
-        logger.error(
-          { engine: now.engine, device: now.device, reason },
-          'the engine failed; another took over',
-        );
-      },
-    });
-    stops.push(() => models.close());
-    const corrector = [...models.byName.values()][0]?.corrector;
-    const described = corrector?.describe();
-    if (described) {
-      metrics.engine(described.engine);
-      metrics.model(described.model);
-    }
+    const deviceUid = dicom.uidFromName(`device\n${join(config.data, 'archive')}\n${config.aeTitle}`);
+    const parts = { config, deviceUid, metrics, logger };
+    const correction: Correction =
+      config.queue === 'embedded' ? await correctionHere(parts) : await correctionElsewhere(parts);
+    stops.push(() => correction.close());
 
     const destinations = () => openDestinations(config).map((destination) => audit.destination(destination));
     const pipeline = await openPipeline({
@@ -125,9 +110,10 @@ export async function startServer(
       duplicates: config.duplicates,
       minFreeBytes: config.limits.freeDiskBytes,
       dicom,
-      models: models.byName,
+      models: correction.models,
+      elsewhere: correction.elsewhere,
       destinations: destinations(),
-      concurrency: { correct: corrector?.concurrency ?? 1, deliver: config.concurrency.deliveries },
+      concurrency: { correct: correction.concurrency, deliver: config.concurrency.deliveries },
       retry: {
         deliver: {
           baseMs: config.retry.first,
@@ -137,6 +123,8 @@ export async function startServer(
       },
     });
     stops.push(() => pipeline.close());
+    await correction.attach(pipeline);
+    stops.push(() => correction.stop());
     observe(pipeline.events, metrics, logger);
     logger.info({ ...pipeline.recovery }, 'archive opened');
 
@@ -158,32 +146,38 @@ export async function startServer(
     stops.push(() => provider.close());
 
     const reload =
-      source && openReload({ config, source, models, pipeline, destinations, metrics, logger, audit });
+      source &&
+      openReload({
+        config,
+        source,
+        models: correction.models,
+        pipeline,
+        destinations,
+        metrics,
+        logger,
+        audit,
+      });
     if (reload) stops.push(() => reload.close());
+    const { fetching, pulling } = openFetching(config, { ...pipeline, intake }, logger);
+    stops.push(() => pulling.close());
 
     const readiness = async (): Promise<Readiness> => {
       const free = await pipeline.archive.freeBytes().catch(() => 0);
       const more = pipeline.intake.acceptMore();
-      const engine = corrector?.describe().engine;
-      const checks = [
-        {
-          name: 'engine',
-          ok: engine !== undefined && engineProblem === '',
-          message:
-            engineProblem || (engine ? `${engine.engine} on ${engine.device}` : 'no rule names a model'),
-        },
+      const checks: Readiness['checks'][number][] = [
+        ...correction.checks(),
         ...configurationFindings(reload?.state()),
         ...trail.problems().map((message) => ({ name: 'audit trail', ok: true, message })),
         { name: 'archive', ok: more === true, message: more === true ? `${free} bytes free` : more.reason },
       ];
-      return { ready: checks.every(({ ok }) => ok), checks };
+      return { ready: checks.every(({ ok, required }) => ok || required === false), checks };
     };
     const status = async (): Promise<StatusView> => ({
       version: VERSION,
       aeTitle: config.aeTitle,
       startedAt,
-      engine: corrector?.describe().engine ?? { engine: 'none', device: '', provider: '', version: '' },
-      model: described?.model ?? { name: 'none', version: '', sha256: '' },
+      engine: correction.engine(),
+      model: correction.model ?? { name: 'none', version: '', sha256: '' },
       queues: pipeline.queue.stats().map(({ kind, queued, leased, dead, oldestMs }) => ({
         queue: kind,
         jobs: queued + leased,
@@ -215,6 +209,8 @@ export async function startServer(
       ...viewsOfPipeline(pipeline),
       status,
       configuration: reload,
+      fetching,
+      pulls: () => pulling.views(),
     });
     const http = await startWebServer(web.app, config.http);
     stops.push(async () => {
@@ -226,20 +222,26 @@ export async function startServer(
     pipeline.start();
     services.start();
     reload?.watch();
+    fetching.start();
+    pulling.start();
     logger.info(
       {
         version: VERSION,
         aeTitle: config.aeTitle,
         dicom: `${config.dimse.host}:${provider.port}`,
+        ...(provider.securePort !== undefined && {
+          dicomTls: `${config.dimse.host}:${provider.securePort}`,
+        }),
         page: http.url,
       },
       'listening',
     );
     return {
       dicomPort: provider.port,
+      ...(provider.securePort !== undefined && { dicomTlsPort: provider.securePort }),
       httpPort: http.port,
       url: http.url,
-      engine: () => corrector?.describe().engine.engine ?? 'none',
+      engine: () => correction.engine().engine,
       events: pipeline.events,
       reload: (why) => void reload?.reload(why),
       close: stopAll,

@@ -8,7 +8,7 @@ import type { Auditing } from './audit.js';
 
 /** The service classes beside verification and storage; `start` begins what they do on their own. */
 export function openServices(
-  config: Pick<Config, 'aeTitle' | 'peers' | 'destinations'>,
+  config: Pick<Config, 'aeTitle' | 'dimse' | 'peers' | 'destinations'>,
   pipeline: Pick<Pipeline, 'archive' | 'queue' | 'delivery'>,
   audit?: Pick<Auditing, 'dimseQueried' | 'dimseTransfer'>,
 ): { services: DimseService[]; start(): void } {

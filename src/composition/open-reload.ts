@@ -4,14 +4,14 @@ import type { Pipeline } from '../pipeline/index.js';
 import type { Logger, Metrics } from '../telemetry/index.js';
 import type { Readiness } from '../web/index.js';
 import type { Auditing } from './audit.js';
-import type { Models } from './models.js';
 import { type ConfigurationState, createReload, type Reload } from './reload.js';
 
 export interface OpenReloadOptions {
   /** In force; changed in place. */
   config: Config;
   source: { file: string; load(): Config };
-  models: Pick<Models, 'byName'>;
+  /** Those that are loaded. */
+  models: ReadonlyMap<string, unknown>;
   pipeline: Pick<Pipeline, 'reconfigure'>;
   /** The destinations of the configuration in force, ready to be sent to. */
   destinations(): Destination[];
@@ -29,7 +29,7 @@ export function openReload(options: OpenReloadOptions): Reload {
     file: source.file,
     load: source.load,
     obstacle(next) {
-      const at = next.rules.findIndex(({ model }) => model !== undefined && !models.byName.has(model));
+      const at = next.rules.findIndex(({ model }) => model !== undefined && !models.has(model));
       return at < 0
         ? undefined
         : `rules[${at}].model: "${next.rules[at]!.model}" is not loaded; restart the server to use it`;

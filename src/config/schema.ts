@@ -2,18 +2,22 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { access } from './access.js';
 import { audit } from './audit.js';
-import { aeTitle, bytes, host, listenPort, milliseconds, strict, targetPort, text, whole } from './values.js';
-
-function httpUrl(value: string): boolean {
-  try {
-    const url = new URL(value);
-    return (
-      (url.protocol === 'http:' || url.protocol === 'https:') && url.username === '' && url.search === ''
-    );
-  } catch {
-    return false;
-  }
-}
+import { pull, sources } from './sources.js';
+import { listenerTls, outgoingTls } from './tls.js';
+import {
+  aeTitle,
+  bytes,
+  host,
+  httpHeaders,
+  httpUrl,
+  listenPort,
+  match,
+  milliseconds,
+  strict,
+  targetPort,
+  text,
+  whole,
+} from './values.js';
 
 /** RFC 6454 6.2: as browsers write it in the Origin header. */
 function isOrigin(value: string): boolean {
@@ -32,6 +36,10 @@ function redisUrl(value: string): boolean {
   }
 }
 
+const secret = text('a secret of 16 printable ASCII characters or more, without blanks', (value) =>
+  /^[\x21-\x7e]{16,}$/.test(value),
+);
+
 const destination = strict({
   dimse: strict({
     aeTitle,
@@ -40,16 +48,11 @@ const destination = strict({
     callingAeTitle: aeTitle.optional(),
     commitment: z.enum(['off', 'required'], { error: 'off or required' }).default('off'),
     commitmentTimeout: milliseconds.prefault('10m'),
+    tls: outgoingTls.optional(),
   }).optional(),
   dicomweb: strict({
     url: text('an http or https address without user, password and query', httpUrl),
-    headers: z
-      .record(
-        text('an HTTP header name', (name) => /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(name)),
-        text('a header value on one line', (value) => /^[\x20-\x7e]*$/.test(value)),
-        { error: 'a mapping of header names to values' },
-      )
-      .prefault({}),
+    headers: httpHeaders,
     timeout: milliseconds.prefault('60s'),
     batch: whole(1, 1000, 'instances a request').default(10),
     connections: whole(1, 64, 'parallel connections').default(2),
@@ -64,15 +67,13 @@ const httpTls = strict({
   key: text('the path of a PEM file with the private key'),
 });
 
-const matchValue = z
-  .union([z.string(), z.number(), z.boolean()], { error: 'a text or a number' })
-  .transform((value) => String(value));
-
-const match = z
-  .union([matchValue.transform((value) => [value]), z.array(matchValue).min(1)], {
-    error: 'a value or a list of values',
+const PRIORITIES = { stat: 100, routine: 0 } as const;
+const priority = z
+  .union([z.enum(['stat', 'routine']), z.int().min(-100).max(100)], {
+    error: 'stat, routine, or a whole number from -100 to 100',
   })
-  .transform((values): readonly string[] => values);
+  .default('routine')
+  .transform((value) => (typeof value === 'number' ? value : PRIORITIES[value]));
 
 const rule = strict({
   name: text('a name for the rule, shown on the page'),
@@ -87,7 +88,7 @@ const rule = strict({
     /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value),
   ).optional(),
   to: z.array(text('the name of a destination'), { error: "a list of destinations' names" }).default([]),
-  priority: whole(-100, 100, 'a priority').default(0),
+  priority,
   deliver: z.enum(['series', 'slice'], { error: 'series or slice' }).default('series'),
   complete: strict({
     quiet: milliseconds.prefault('5s'),
@@ -107,7 +108,11 @@ export const configSchema = strict({
   aeTitle: aeTitle.default('MCNET'),
   data: text('a folder').default('./var'),
   models: text('a folder').default(shippedModels),
-  dimse: strict({ host: host.default('127.0.0.1'), port: listenPort.default(11112) }).prefault({}),
+  dimse: strict({
+    host: host.default('127.0.0.1'),
+    port: listenPort.default(11112),
+    tls: listenerTls.optional(),
+  }).prefault({}),
   http: strict({
     host: host.default('127.0.0.1'),
     port: listenPort.default(8080),
@@ -127,6 +132,24 @@ export const configSchema = strict({
   queue: text('embedded, or the address of a Redis server such as redis://127.0.0.1:6379', (value) => {
     return value === 'embedded' || redisUrl(value);
   }).default('embedded'),
+  distribution: strict({
+    name: text('a name of letters, digits, dot, dash, underscore', (name) =>
+      /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name),
+    ).default('gateway'),
+    listen: strict({ host: host.default('127.0.0.1'), port: listenPort.default(8090) }).prefault({}),
+    url: text('an http or https address without user, password and query', httpUrl).optional(),
+    token: secret.optional(),
+    tokenFile: text('a file that holds the token').optional(),
+    folders: z
+      .record(text("a gateway's name"), text('a folder'), { error: 'a mapping of gateways to folders' })
+      .prefault({}),
+    concurrency: z
+      .union([z.literal('auto'), z.int().min(1).max(1024)], {
+        error: 'auto or a whole number from 1 to 1024',
+      })
+      .default('auto'),
+    lease: milliseconds.prefault('15s'),
+  }).prefault({}),
   engine: z
     .enum(['auto', 'tensorrt', 'cuda', 'webgpu', 'cpu', 'tensorflow'], {
       error: 'one of auto, tensorrt, cuda, webgpu, cpu, tensorflow',
@@ -140,6 +163,7 @@ export const configSchema = strict({
         }),
         host,
         port: targetPort.optional(),
+        tls: outgoingTls.optional(),
         retrieve: z.boolean({ error: 'true or false' }).optional(),
       }),
       { error: 'a list of { aeTitle, host, port, retrieve }' },
@@ -155,6 +179,8 @@ export const configSchema = strict({
       { error: 'a mapping of names to destinations' },
     )
     .prefault({}),
+  sources,
+  pull,
   rules: z
     .array(rule, { error: 'a list of rules' })
     .prefault([

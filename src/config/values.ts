@@ -1,9 +1,10 @@
+/** The values that keys of the configuration have. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { parseByteSize } from './byte-size.js';
 import { parseDuration } from './duration.js';
 
-// What stands at one key. Every message is what stands behind "expected" in the sentence that explain.ts makes of it.
+// Every message is what stands behind "expected" in the sentence that explain.ts makes of it.
 
 export function text(expected: string, holds: (value: string) => boolean = (value) => value.length > 0) {
   return z.string({ error: expected }).refine(holds, { error: expected });
@@ -46,4 +47,36 @@ export const host = text(
 export const listenPort = whole(0, 65535, 'a TCP port (0: any free one)');
 export const targetPort = whole(1, 65535, 'a TCP port');
 
+export function httpUrl(value: string): boolean {
+  try {
+    const url = new URL(value);
+    return (
+      (url.protocol === 'http:' || url.protocol === 'https:') && url.username === '' && url.search === ''
+    );
+  } catch {
+    return false;
+  }
+}
+
+/** A mapping with these keys and no others. */
 export const strict = <Shape extends z.core.$ZodLooseShape>(shape: Shape) => z.strictObject(shape);
+
+const matchValue = z
+  .union([z.string(), z.number(), z.boolean()], { error: 'a text or a number' })
+  .transform((value) => String(value));
+
+/** A value or several, each as text. */
+export const match = z
+  .union([matchValue.transform((value) => [value]), z.array(matchValue).min(1)], {
+    error: 'a value or a list of values',
+  })
+  .transform((values): readonly string[] => values);
+
+/** Header fields that are sent with every request. */
+export const httpHeaders = z
+  .record(
+    text('an HTTP header name', (name) => /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(name)),
+    text('a header value on one line', (value) => /^[\x20-\x7e]*$/.test(value)),
+    { error: 'a mapping of header names to values' },
+  )
+  .prefault({});

@@ -9,6 +9,7 @@ import { guard, type Refusals } from './access-guard.js';
 import { type ApiParts, createApi } from './api.js';
 import { type Disclosures, disclosing } from './disclosure.js';
 import { createEventStream } from './event-stream.js';
+import { createFetchApi, type FetchParts } from './fetch-api.js';
 import { createLogin, type LoginEvents } from './login.js';
 import { createAccessTable } from './route-access.js';
 import {
@@ -21,7 +22,7 @@ import {
 } from './security.js';
 import type { Readiness } from './views.js';
 
-export interface WebParts extends ApiParts {
+export interface WebParts extends ApiParts, FetchParts {
   config: Pick<Config, 'http' | 'access'>;
   access: Access;
   /** The name of the DICOMweb client at an address. */
@@ -142,7 +143,7 @@ export function createWebApp(parts: WebParts): WebApp {
     }, RECHECK_MS);
     response.once('close', () => clearInterval(check));
   });
-  app.use('/api', createApi(parts));
+  app.use('/api', createApi(parts), createFetchApi(parts));
   app.use(express.static(UI, { index: 'index.html', redirect: false, cacheControl: false }));
   const unknown: RequestHandler = (_request, response) => {
     response.status(404).json({ error: 'there is nothing at this address' });

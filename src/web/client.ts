@@ -13,10 +13,12 @@ export interface ServerAddress {
   token?: string;
 }
 
-async function ask<Answer>(
+/** @throws ClientError */
+export async function ask<Answer>(
   { url: server, token }: ServerAddress,
   path: string,
   method: 'GET' | 'POST' = 'GET',
+  body?: unknown,
 ): Promise<Answer> {
   let url: URL;
   try {
@@ -27,12 +29,16 @@ async function ask<Answer>(
   let response: Response;
   let text: string;
   try {
-    const headers = { Accept: 'application/json', ...(token && { Authorization: `Bearer ${token}` }) };
     response = await fetch(url, {
       method,
-      headers,
+      headers: {
+        Accept: 'application/json',
+        ...(token !== undefined && { Authorization: `Bearer ${token}` }),
+        ...(body !== undefined && { 'Content-Type': 'application/json' }),
+      },
       signal: AbortSignal.timeout(TIMEOUT_MS),
       redirect: 'error',
+      ...(body !== undefined && { body: JSON.stringify(body) }),
     });
     text = await response.text();
   } catch (error) {
@@ -42,16 +48,16 @@ async function ask<Answer>(
       `no server answers at ${server} (${why}); start it with "mcnet serve", or name it by --url`,
     );
   }
-  let body: unknown;
+  let answer: unknown;
   try {
-    body = JSON.parse(text);
+    answer = JSON.parse(text);
   } catch {
     throw new ClientError(
       `${server} is not an MC-Net server: ${path} answered ${response.status} without JSON`,
     );
   }
-  if (response.ok) return body as Answer;
-  const error = (body as { error?: unknown } | null)?.error;
+  if (response.ok) return answer as Answer;
+  const error = (answer as { error?: unknown } | null)?.error;
   throw new ClientError(
     typeof error === 'string' ? error : `${server} answered ${response.status} to ${path}`,
   );

@@ -4,12 +4,15 @@ import { SERIES_STATES } from '../views.js';
 import {
   configurationView,
   failure,
+  fetchList,
+  fetchView,
   readiness,
   retried,
   seriesList,
   seriesView,
   session,
   sliceList,
+  sourceList,
   statusView,
 } from './schemas.js';
 
@@ -215,6 +218,65 @@ export const OPERATIONS: readonly Operation[] = [
     path: '/api/status',
     summary: 'The server as a whole.',
     answers: { 200: { description: 'Its state.', schema: statusView } },
+  },
+  {
+    method: 'GET',
+    path: '/api/sources',
+    summary: 'The archives that series can be fetched from, and how the pull rules fare.',
+    answers: { 200: { description: 'The sources.', schema: sourceList } },
+  },
+  {
+    method: 'GET',
+    path: '/api/fetch',
+    summary: 'What was asked for, the latest first.',
+    parameters: [
+      query('limit', 'At most so many.', { type: 'integer', minimum: 1, maximum: 1000, default: 100 }),
+    ],
+    answers: { 200: { description: 'The fetches.', schema: fetchList }, 400: malformed },
+  },
+  {
+    method: 'GET',
+    path: '/api/fetch/:id',
+    summary: 'What became of one fetch.',
+    parameters: [
+      { name: 'id', in: 'path', description: 'Its number.', schema: { type: 'integer', minimum: 1 } },
+    ],
+    answers: {
+      200: { description: 'The fetch.', schema: fetchView },
+      404: { description: 'Nothing was asked for under this number.', schema: failure },
+    },
+  },
+  {
+    method: 'POST',
+    path: '/api/fetch',
+    summary:
+      'Fetches series from a source; one of study, series, accessionNumber and patientId must be given.',
+    body: {
+      mediaType: 'application/json',
+      schema: {
+        type: 'object',
+        required: ['source'],
+        additionalProperties: false,
+        properties: Object.fromEntries(
+          [
+            'source',
+            'study',
+            'series',
+            'accessionNumber',
+            'patientId',
+            'studyDate',
+            'modality',
+            'seriesDescription',
+          ].map((name) => [name, { type: 'string' }]),
+        ),
+      },
+    },
+    answers: {
+      202: { description: 'They will be fetched.', schema: fetchList },
+      400: malformed,
+      404: { description: 'The source has no series that matches.', schema: failure },
+      502: { description: 'The source cannot be asked.', schema: failure },
+    },
   },
   {
     method: 'GET',

@@ -1,6 +1,7 @@
 /** What the management API answers, as schemas; the types are those of views.ts. */
 import { z } from 'zod';
 import { ROLES } from '../../access/index.js';
+import type { Fetch, PullView } from '../../fetch/index.js';
 import {
   type ConfigurationView,
   type DestinationView,
@@ -99,7 +100,9 @@ export const statusView: z.ZodType<StatusView> = answer({
 
 export const readiness: z.ZodType<Readiness> = answer({
   ready: z.boolean(),
-  checks: z.array(answer({ name: z.string(), ok: z.boolean(), message: z.string() })),
+  checks: z.array(
+    answer({ name: z.string(), ok: z.boolean(), message: z.string(), required: z.boolean().optional() }),
+  ),
 });
 
 export const session = answer({
@@ -109,6 +112,31 @@ export const session = answer({
   by: z.enum(['open', 'session', 'proxy', 'token', 'peer']).optional(),
 });
 
+export const fetchView: z.ZodType<Fetch> = answer({
+  id: count,
+  source: z.string(),
+  study: uid,
+  series: uid.optional().describe('Absent: all series of the study.'),
+  requestedBy: z.string().describe('"request", or the name of a pull rule.'),
+  state: z.enum(['waiting', 'fetching', 'fetched', 'failed']),
+  expected: count.optional(),
+  received: count,
+  attempts: count,
+  message: z.string(),
+  requestedAt: milliseconds,
+  finishedAt: milliseconds.optional(),
+});
+
+export const pullView: z.ZodType<PullView> = answer({
+  name: z.string(),
+  source: z.string(),
+  lastLookAt: milliseconds.optional(),
+  matching: count.optional(),
+  problem: z.string().optional(),
+});
+
+export const sourceList = answer({ sources: z.array(z.string()), pulls: z.array(pullView) });
+export const fetchList = answer({ fetches: z.array(fetchView) });
 export const seriesList = answer({ series: z.array(seriesView) });
 export const sliceList = answer({ slices: z.array(sliceView) });
 export const retried = answer({ retried: z.record(z.string(), count).describe('How much, by kind.') });

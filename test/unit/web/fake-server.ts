@@ -215,6 +215,8 @@ export async function startFakeServer(
       series: { delivered: 2 },
     }),
     preview: fakePreview,
+    fetching: { sources: new Map(), request: async () => [], get: () => undefined, list: () => [] },
+    pulls: () => [],
     ...parts,
   });
   const server = await startWebServer(web.app, { host: '127.0.0.1', port: changes.port ?? 0 });

@@ -19,8 +19,28 @@ interface Described {
 let fake: Awaited<ReturnType<typeof startFakeServer>>;
 let document: Document;
 before(async () => {
+  const fetched = {
+    id: 7,
+    source: 'pacs',
+    study: '1.2.3',
+    requestedBy: 'request',
+    state: 'failed' as const,
+    expected: 3,
+    received: 2,
+    attempts: 1,
+    message: 'no answer',
+    requestedAt: 1,
+    finishedAt: 2,
+  };
   const state = { file: 'mcnet.yaml', loadedAt: 1, needsRestart: ['http.port'] };
   fake = await startFakeServer({
+    fetching: {
+      sources: new Map(),
+      request: async () => [],
+      get: (id) => (id === 7 ? fetched : undefined),
+      list: () => [fetched],
+    },
+    pulls: () => [{ name: 'night', source: 'pacs', lastLookAt: 1, matching: 3, problem: 'no answer' }],
     configuration: {
       state: () => state,
       reload: (why) => ({ ...state, problem: why }),
@@ -84,6 +104,12 @@ test('what the server answers is what the description says, to the last key', as
     ['GET', '/api/instances/1/preview.png', '/api/instances/{instance}/preview.png'],
     ['GET', '/api/instances/99/preview.png', '/api/instances/{instance}/preview.png'],
     ['GET', '/api/status'],
+    ['GET', '/api/sources'],
+    ['GET', '/api/fetch'],
+    ['GET', '/api/fetch?limit=0', '/api/fetch'],
+    ['GET', '/api/fetch/7', '/api/fetch/{id}'],
+    ['GET', '/api/fetch/8', '/api/fetch/{id}'],
+    ['POST', '/api/fetch'],
     ['GET', '/api/configuration'],
     ['POST', '/api/configuration/reload'],
   ] as [string, string, string?][]) {
