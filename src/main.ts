@@ -110,6 +110,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     logger.info({ ...pipeline.recovery }, 'archive opened');
 
     const services = openServices(config, pipeline);
+    stops.push(() => services.close());
     const provider = await startProvider({
       config,
       intake: pipeline.intake,

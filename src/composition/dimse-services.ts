@@ -9,7 +9,7 @@ import { targetOf } from './addresses.js';
 export function openServices(
   config: Pick<Config, 'aeTitle' | 'dimse' | 'peers' | 'destinations'>,
   pipeline: Pick<Pipeline, 'archive' | 'queue' | 'delivery'>,
-): { services: DimseService[]; start(): void } {
+): { services: DimseService[]; start(): void; close(): Promise<void> } {
   const { archive, queue, delivery } = pipeline;
   const commitment = createCommitmentProvider({
     archive,
@@ -28,8 +28,9 @@ export function openServices(
     services: [
       commitment.service,
       commitmentReports((report) => delivery.commitmentReport(report)),
-      ...retrieve,
+      ...retrieve.services,
     ],
     start: () => commitment.start(),
+    close: () => retrieve.close(),
   };
 }

@@ -1,6 +1,5 @@
 /** Builds the derived instance: the source's identity and geometry, corrected pixels, and how they came about. */
 import { appendAscii } from './character-set.js';
-import { codestreamFacts } from './codestream.js';
 import type { DataSet } from './data-set.js';
 import {
   ascii,
@@ -16,21 +15,18 @@ import {
   text,
 } from './derivation.js';
 import { tagOf } from './dictionary.js';
-import { frameBytes } from './encapsulated.js';
 import { DicomError } from './error.js';
 import { derivedFunctionalGroups } from './functional-groups.js';
 import { derivedType } from './image-type.js';
+import { lossyCompression } from './lossy.js';
 import { type Part10, writeMetaHeader } from './part10.js';
 import { type PixelLayout, pixelLayout, type StoredPixels } from './pixels.js';
-import { compressionOf, TransferSyntax } from './transfer-syntax.js';
+import { TransferSyntax } from './transfer-syntax.js';
 import { characterSetOf, elementOf, itemsOf, number, string } from './values.js';
 import { copiedTags } from './whitelist.js';
 import { DataSetWriter, itemToOutgoing, type OutgoingElement, toOutgoing } from './writer.js';
 
 const PIXEL_DATA = tagOf('PixelData');
-const LOSSY = tagOf('LossyImageCompression');
-const LOSSY_RATIO = tagOf('LossyImageCompressionRatio');
-const LOSSY_METHOD = tagOf('LossyImageCompressionMethod');
 const MAX_INTEGER_STRING = 2 ** 31 - 1;
 
 /**
@@ -186,30 +182,6 @@ function word(keyword: string, vr: 'US' | 'SS', value: number): OutgoingElement 
   if (vr === 'SS') bytes.writeInt16LE(value);
   else bytes.writeUInt16LE(value);
   return { tag: tagOf(keyword), vr, bytes };
-}
-
-/** What was lost once stays lost: PS3.3 C.7.6.1.1.5. */
-function lossyCompression(source: Part10, layout: PixelLayout): OutgoingElement[] {
-  const { dataSet } = source;
-  const compression = compressionOf(source.transferSyntaxUid);
-  if (compression === undefined || string(dataSet, LOSSY) === '01') return [];
-  const frames = frameBytes(dataSet, layout.count, compression);
-  if (codestreamFacts(frames[0]!, compression)?.lossy !== true) return [];
-  const compressed = frames.reduce((sum, frame) => sum + frame.length, 0);
-  const original = layout.rows * layout.columns * layout.count * Math.ceil(layout.bitsStored / 8);
-  const method = {
-    jpeg: 'ISO_10918_1',
-    'jpeg-ls': 'ISO_14495_1',
-    'jpeg-2000': 'ISO_15444_1',
-    htj2k: 'ISO_15444_15',
-    rle: '',
-  }[compression];
-  const elements = [text('LossyImageCompression', 'CS', '01')];
-  if (!dataSet.elements.has(LOSSY_RATIO)) {
-    elements.push(text('LossyImageCompressionRatio', 'DS', (original / compressed).toFixed(2)));
-  }
-  if (!dataSet.elements.has(LOSSY_METHOD)) elements.push(text('LossyImageCompressionMethod', 'CS', method));
-  return elements;
 }
 
 /** Source × 100 + n; what an integer string cannot hold loses leading digits. */

@@ -6,7 +6,6 @@ export { dictionaryVr, isPrivate, keywordOf, tagOf, US_OR_SS } from './dictionar
 export { type FragmentFacts, frameStarts } from './encapsulated.js';
 export { DicomError, type DicomErrorCode } from './error.js';
 export { type LargeInstance, openLarge, type RandomAccess } from './large-file.js';
-export { nativeAlternatives, rewriteNative } from './native.js';
 export {
   IMPLEMENTATION_CLASS_UID,
   IMPLEMENTATION_VERSION_NAME,
@@ -29,6 +28,7 @@ export {
   type StoredPixels,
 } from './pixels.js';
 export { type PixelDataPlace, parseDataSet } from './reader.js';
+export { nativeAlternatives, transcode } from './transcode.js';
 export {
   type Compression,
   compressionOf,
