@@ -40,6 +40,20 @@ ${exitCodes}`,
   .action(run(async () => (await import('./commands/serve.js')).serve));
 
 program
+  .command('gateway')
+  .description('Receives, archives and delivers; workers that share its Redis server correct.')
+  .addOption(configOption())
+  .addHelpText('after', `\nExamples:\n  mcnet gateway --config /etc/mcnet.yaml\n${exitCodes}`)
+  .action(run(async () => (await import('./commands/gateway.js')).gateway));
+
+program
+  .command('worker')
+  .description('Corrects what gateways have put into the Redis server, until it is told to stop.')
+  .addOption(configOption())
+  .addHelpText('after', `\nExamples:\n  mcnet worker --config /etc/mcnet.yaml\n${exitCodes}`)
+  .action(run(async () => (await import('./commands/worker.js')).worker));
+
+program
   .command('correct')
   .description('Corrects DICOM files into a folder: the same code path as the server.')
   .argument('<paths...>', 'files and folders')

@@ -175,5 +175,12 @@ export const migrations: readonly string[] = [
     UNIQUE (source, study, series)
   ) STRICT;
   CREATE INDEX fetches_by_time ON fetches (requested_at);
+   `,
+  `
+  -- More is kept of each series, so everything is read once more; meanwhile queries look into the files.
+  ALTER TABLE series ADD COLUMN requests TEXT;
+  DELETE FROM studies;
+  UPDATE series SET attributes = NULL;
+  UPDATE instances SET attributes = NULL;
   `,
 ];

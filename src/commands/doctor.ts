@@ -1,17 +1,12 @@
 import { mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addressOf, openDestinations } from '../composition/destinations.js';
+import { distributionFindings, type Finding } from '../composition/distribution-findings.js';
 import { openSources } from '../composition/fetching.js';
 import { checkTls } from '../composition/tls.js';
 import { loadConfig } from '../config/index.js';
 import { diagnose } from '../inference/index.js';
 import { EXIT } from './failure.js';
-
-interface Finding {
-  name: string;
-  ok: boolean;
-  message: string;
-}
 
 async function disk(data: string): Promise<Finding & { freeBytes: number }> {
   try {
@@ -71,13 +66,16 @@ export async function doctor(options: { config?: string; json?: boolean }): Prom
     addressOf(config.destinations[name]!),
   );
   const sources = await echoes(openSources(config, nowhere), (name) => addressOf(config.sources[name]!));
+  const distribution = await distributionFindings(config);
   const healthy =
     diagnoses.every((one) => one.healthy) &&
     room.ok &&
     room.freeBytes >= config.limits.freeDiskBytes &&
-    [...destinations, ...sources].every(({ ok }) => ok);
+    [...destinations, ...sources, ...distribution].every(({ ok }) => ok);
   if (options.json) {
-    console.log(JSON.stringify({ healthy, models: diagnoses, disk: room, destinations, sources }));
+    console.log(
+      JSON.stringify({ healthy, models: diagnoses, disk: room, destinations, sources, distribution }),
+    );
     return healthy ? EXIT.ok : EXIT.failed;
   }
   const line = (ok: boolean, what: string, message: string) =>
@@ -102,7 +100,7 @@ export async function doctor(options: { config?: string; json?: boolean }): Prom
     }
   }
   line(room.ok && room.freeBytes >= config.limits.freeDiskBytes, 'disk', room.message);
-  for (const { name, ok, message } of [...destinations, ...sources]) line(ok, name, message);
+  for (const { name, ok, message } of [...destinations, ...sources, ...distribution]) line(ok, name, message);
   if (destinations.length === 0) console.log('  no destinations are configured');
   return healthy ? EXIT.ok : EXIT.failed;
 }

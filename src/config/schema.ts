@@ -34,6 +34,10 @@ function redisUrl(value: string): boolean {
   }
 }
 
+const secret = text('a secret of 16 printable ASCII characters or more, without blanks', (value) =>
+  /^[\x21-\x7e]{16,}$/.test(value),
+);
+
 const destination = strict({
   dimse: strict({
     aeTitle,
@@ -55,6 +59,14 @@ const destination = strict({
   error: 'exactly one of dimse and dicomweb',
 });
 
+const PRIORITIES = { stat: 100, routine: 0 } as const;
+const priority = z
+  .union([z.enum(['stat', 'routine']), z.int().min(-100).max(100)], {
+    error: 'stat, routine, or a whole number from -100 to 100',
+  })
+  .default('routine')
+  .transform((value) => (typeof value === 'number' ? value : PRIORITIES[value]));
+
 const rule = strict({
   name: text('a name for the rule, shown on the page'),
   when: z
@@ -68,7 +80,7 @@ const rule = strict({
     /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value),
   ).optional(),
   to: z.array(text('the name of a destination'), { error: "a list of destinations' names" }).default([]),
-  priority: whole(-100, 100, 'a priority').default(0),
+  priority,
   deliver: z.enum(['series', 'slice'], { error: 'series or slice' }).default('series'),
   complete: strict({
     quiet: milliseconds.prefault('5s'),
@@ -110,6 +122,24 @@ export const configSchema = strict({
   queue: text('embedded, or the address of a Redis server such as redis://127.0.0.1:6379', (value) => {
     return value === 'embedded' || redisUrl(value);
   }).default('embedded'),
+  distribution: strict({
+    name: text('a name of letters, digits, dot, dash, underscore', (name) =>
+      /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name),
+    ).default('gateway'),
+    listen: strict({ host: host.default('127.0.0.1'), port: listenPort.default(8090) }).prefault({}),
+    url: text('an http or https address without user, password and query', httpUrl).optional(),
+    token: secret.optional(),
+    tokenFile: text('a file that holds the token').optional(),
+    folders: z
+      .record(text("a gateway's name"), text('a folder'), { error: 'a mapping of gateways to folders' })
+      .prefault({}),
+    concurrency: z
+      .union([z.literal('auto'), z.int().min(1).max(1024)], {
+        error: 'auto or a whole number from 1 to 1024',
+      })
+      .default('auto'),
+    lease: milliseconds.prefault('15s'),
+  }).prefault({}),
   engine: z
     .enum(['auto', 'tensorrt', 'cuda', 'webgpu', 'cpu', 'tensorflow'], {
       error: 'one of auto, tensorrt, cuda, webgpu, cpu, tensorflow',

@@ -194,7 +194,7 @@ extra: 1
       'destinations.pacs.dimse.port (line 6): is missing; expected a TCP port, a whole number from 1 to 65535',
       'destinations.both (line 7): {} is not accepted; expected exactly one of dimse and dicomweb',
       'rules[0].complete.quiet (line 12): "soon" is not accepted; expected a duration such as 500ms, 5s, 10m, 2h or 7d',
-      'extra (line 13): unknown key; known keys: aeTitle, data, models, dimse, http, queue, engine, peers, destinations, sources, pull, rules, duplicates, seriesNumber, batch, concurrency, retry, limits, log',
+      'extra (line 13): unknown key; known keys: aeTitle, data, models, dimse, http, queue, distribution, engine, peers, destinations, sources, pull, rules, duplicates, seriesNumber, batch, concurrency, retry, limits, log',
       'rules[0].to[0] (line 11): "pasc" is not a destination; did you mean "pacs"?',
     ],
   );
@@ -234,4 +234,20 @@ test('http beyond loopback is refused until it is allowed explicitly', () => {
 test('two rules of one name are refused', () => {
   const found = problems('rules: [{ name: a, model: m }, { name: a, model: m }]');
   assert.match(found[0]!, /^rules\[1\]\.name .*already the name of rules\[0\]/);
+});
+
+test('priorities have names; secrets of the distribution are not repeated in messages', () => {
+  const config = load(
+    'rules: [{ name: a, priority: stat }, { name: b, priority: routine }, { name: c, priority: -5 }]',
+  );
+  assert.deepEqual(
+    config.rules.map(({ priority }) => priority),
+    [100, 0, -5],
+  );
+  const found = problems(
+    'queue: "http://:s3cret@h"\ndistribution: { token: s3cret }\nrules: [{ name: a, priority: urgent }]',
+  );
+  assert.equal(found.length, 3);
+  for (const one of found) assert.doesNotMatch(one, /s3cret/);
+  assert.match(found[2]!, /expected stat, routine, or a whole number from -100 to 100/);
 });
