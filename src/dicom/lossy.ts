@@ -1,11 +1,9 @@
 /** Lossy Image Compression: PS3.3 C.7.6.1.1.5. */
 import { codestreamFacts } from './codestream.js';
+import type { DataSet } from './data-set.js';
 import { text } from './derivation.js';
 import { tagOf } from './dictionary.js';
-import { frameBytes } from './encapsulated.js';
-import type { Part10 } from './part10.js';
-import type { PixelLayout } from './pixels.js';
-import { compressionOf } from './transfer-syntax.js';
+import type { FrameReader } from './pixels.js';
 import { string } from './values.js';
 import type { OutgoingElement } from './writer.js';
 
@@ -13,14 +11,15 @@ const LOSSY = tagOf('LossyImageCompression');
 const LOSSY_RATIO = tagOf('LossyImageCompressionRatio');
 const LOSSY_METHOD = tagOf('LossyImageCompressionMethod');
 
+/** What is asked about an image that may have been compressed. */
+export type CompressedImage = Pick<FrameReader, 'rows' | 'columns' | 'count' | 'bitsStored' | 'compressed'>;
+
 /** What was lost once stays lost: what a source that is compressed with losses, and does not say so, lacks. */
-export function lossyCompression(source: Part10, layout: PixelLayout): OutgoingElement[] {
-  const { dataSet } = source;
-  const compression = compressionOf(source.transferSyntaxUid);
-  if (compression === undefined || string(dataSet, LOSSY) === '01') return [];
-  const frames = frameBytes(dataSet, layout.count, compression);
-  if (codestreamFacts(frames[0]!, compression)?.lossy !== true) return [];
-  const compressed = frames.reduce((sum, frame) => sum + frame.length, 0);
+export function lossyCompression(dataSet: DataSet, image: CompressedImage): OutgoingElement[] {
+  const { compressed, ...layout } = image;
+  if (compressed === undefined || string(dataSet, LOSSY) === '01') return [];
+  const { compression, first, bytes } = compressed;
+  if (codestreamFacts(first, compression)?.lossy !== true) return [];
   const original = layout.rows * layout.columns * layout.count * Math.ceil(layout.bitsStored / 8);
   const method = {
     jpeg: 'ISO_10918_1',
@@ -31,7 +30,7 @@ export function lossyCompression(source: Part10, layout: PixelLayout): OutgoingE
   }[compression];
   const elements = [text('LossyImageCompression', 'CS', '01')];
   if (!dataSet.elements.has(LOSSY_RATIO)) {
-    elements.push(text('LossyImageCompressionRatio', 'DS', (original / compressed).toFixed(2)));
+    elements.push(text('LossyImageCompressionRatio', 'DS', (original / bytes).toFixed(2)));
   }
   if (!dataSet.elements.has(LOSSY_METHOD)) elements.push(text('LossyImageCompressionMethod', 'CS', method));
   return elements;

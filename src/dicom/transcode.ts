@@ -61,7 +61,7 @@ export async function* transcode(source: Part10, to: string): AsyncGenerator<Buf
   const highBit = Buffer.alloc(2);
   highBit.writeUInt16LE(reader.bitsStored - 1);
   described.push({ tag: HIGH_BIT, vr: 'US', bytes: highBit });
-  for (const lossy of lossyCompression(source, reader)) {
+  for (const lossy of lossyCompression(dataSet, reader)) {
     const at = described.findIndex(({ tag }) => tag === lossy.tag);
     if (at >= 0) described.splice(at, 1);
     described.push(lossy);
