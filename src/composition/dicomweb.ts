@@ -7,6 +7,7 @@ import {
   createSenders,
   createStoreProvider,
   holdingsOf,
+  otherMethods,
 } from '../dicomweb/index.js';
 import type { Pipeline } from '../pipeline/index.js';
 
@@ -34,6 +35,7 @@ export function openDicomWeb(
     }),
     createQueryProvider({ holdings, readerOf: nameOf }),
     createRetrieveProvider({ holdings, readerOf: nameOf, decoder }),
+    otherMethods(),
   );
   return { router, close: () => decoder.close() };
 }
