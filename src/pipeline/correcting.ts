@@ -30,11 +30,21 @@ export interface CorrectedFile {
   transferSyntax: string;
   quality: object;
   ms: object;
+  /** Where somebody waits for it: called when the derived instance is on disk, or with the reason why it is not. */
+  acknowledge?(error?: unknown): void;
 }
 
 /** One model, ready to correct. `D` is the derivation that dicom.deriveInstance takes. */
 export interface Model<D> {
-  corrector: { correct(r: { path: string; derivation: D; signal?: AbortSignal }): Promise<CorrectedFile> };
+  corrector: {
+    correct(r: {
+      path: string;
+      derivation: D;
+      signal?: AbortSignal;
+      /** The instance whose file `path` is. */
+      source: Instance;
+    }): Promise<CorrectedFile>;
+  };
   /** A function of the instance as it is in the archive, the model's version and the configuration: nothing else. */
   derivation(source: Instance): D;
 }
@@ -56,8 +66,8 @@ export interface CorrectingOptions<D> {
   attributesOf(file: Buffer): IndexedAttributes;
   concurrency: number;
   retry: RetryPolicy;
-  /** An instance that takes longer is tried again. Default 10 minutes. */
-  timeoutMs?: number;
+  /** An instance that takes longer is tried again; `none` where others see to that. Default 10 minutes. */
+  timeoutMs?: number | 'none';
 }
 
 const ownSource: Source = { protocol: 'file', peer: 'mcnet', address: '' };
@@ -121,14 +131,22 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       path: source.path,
       derivation,
       signal: context.signal,
+      source,
     });
-    if (context.signal.aborted) throw context.signal.reason;
-    if (corrected.sop !== uids.sopInstanceUid || corrected.series !== uids.seriesInstanceUid) {
-      throw new PermanentFailure(`the correction made ${corrected.sop}, expected ${uids.sopInstanceUid}`);
+    let derived: Instance;
+    try {
+      if (context.signal.aborted) throw context.signal.reason;
+      if (corrected.sop !== uids.sopInstanceUid || corrected.series !== uids.seriesInstanceUid) {
+        throw new PermanentFailure(`the correction made ${corrected.sop}, expected ${uids.sopInstanceUid}`);
+      }
+      derived = await archive.exclusively(`${corrected.study}/${corrected.series}/${corrected.sop}`, () =>
+        keep(source, corrected, finish),
+      );
+    } catch (error) {
+      corrected.acknowledge?.(error);
+      throw error;
     }
-    const derived = await archive.exclusively(`${corrected.study}/${corrected.series}/${corrected.sop}`, () =>
-      keep(source, corrected, finish),
-    );
+    corrected.acknowledge?.();
     const latencyMs = Math.max(0, archive.clock.now() - source.receivedAt);
     const { quality, ms } = { quality: figuresOf(corrected.quality), ms: figuresOf(corrected.ms) };
     events.emit('corrected', { source, derived, latencyMs, ms, quality });
@@ -203,7 +221,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     {
       concurrency: o.concurrency,
       retry: o.retry,
-      timeoutMs: o.timeoutMs ?? defaultTimeoutMs,
+      ...(o.timeoutMs !== 'none' && { timeoutMs: o.timeoutMs ?? defaultTimeoutMs }),
       onDead(job, error) {
         const id = Number(job.payload.instance);
         const source = archive.get(id);

@@ -46,6 +46,11 @@ export interface PipelineOptions<S, D> {
   };
   retry?: { correct?: Partial<RetryPolicy>; deliver?: Partial<DeliveryRetry> };
   correctionTimeoutMs?: number;
+  /**
+   * The models' correctors only wait for other processes: a correction may take as long as it takes, and the end of
+   * this process is not held against it.
+   */
+  elsewhere?: boolean;
   clock?: Clock;
 }
 
@@ -87,7 +92,9 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
   const archive = await openArchive(o.data, o.clock);
   const { db } = archive;
   const events = new PipelineEmitter();
-  const queue = openEmbeddedQueue(db, archive.clock);
+  const queue = openEmbeddedQueue(db, archive.clock, {
+    elsewhere: o.elsewhere === true ? [correctKind] : [],
+  });
   const tracker = createSeriesTracker(archive, queue, events, o.complete ?? defaultCompleteness);
   const index = createSeriesIndex(archive, queue);
   const intake = createIntake({
@@ -170,6 +177,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
         concurrency: o.concurrency?.correct ?? 16,
         retry: { ...defaultCorrectRetry, ...o.retry?.correct },
         ...(o.correctionTimeoutMs !== undefined && { timeoutMs: o.correctionTimeoutMs }),
+        ...(o.elsewhere === true && { timeoutMs: 'none' as const }),
       });
       delivery.start();
       tracker.start();

@@ -78,5 +78,6 @@ export interface StatusView {
 /** Whether the server can do its work, part by part. */
 export interface Readiness {
   ready: boolean;
-  checks: readonly { name: string; ok: boolean; message: string }[];
+  /** `required: false`: the server can do without it for a while. */
+  checks: readonly { name: string; ok: boolean; message: string; required?: boolean }[];
 }
