@@ -214,7 +214,7 @@ retry: { first: 100ms, max: 500ms }
     const metrics = await (await fetch(`${api}/metrics`)).text();
     return Number(/^mcnet_associations (\d+)$/m.exec(metrics)?.[1]);
   };
-  const { instances } = newSeries(30, 256);
+  const { instances } = newSeries(12, 256);
   const send = (onAcknowledged: (sop: string) => void) =>
     sendUntilAcknowledged(instances, { dicomPort, onAcknowledged });
 
@@ -254,7 +254,7 @@ retry: { first: 100ms, max: 500ms }
     'PACS',
     '-od',
     received,
-    '--sleep-during',
+    '--sleep-after',
     '1',
     String(pacsPort),
   ];
@@ -272,6 +272,6 @@ retry: { first: 100ms, max: 500ms }
     },
     catchUpMs,
   );
-  assert.equal(readdirSync(received).length, 30);
+  assert.equal(readdirSync(received).length, 12);
   assert.equal(await server.stop(), 0);
 });
