@@ -100,6 +100,32 @@ const wholeNumber = (text: string) => {
 
 const urlOption = () =>
   new Option('--url <address>', 'a running server').env('MCNET_URL').default('http://127.0.0.1:8080');
+program
+  .command('fetch')
+  .description('Has a running server fetch series from a source, an archive that its configuration names.')
+  .option('-s, --source <name>', 'the source')
+  .option('--study <uid>', 'Study Instance UID: all its series, or the one that --series names')
+  .option('--series <uid>', 'Series Instance UID')
+  .option('--accession <number>', 'Accession Number')
+  .option('--patient <id>', 'Patient ID')
+  .option('--date <date>', 'Study Date or a range: 20260131, 20260101-20260131')
+  .option('--modality <code>', 'only series of this modality')
+  .option('--description <text>', 'only series of this description; * stands for any characters')
+  .option('--wait', 'until everything is fetched or failed')
+  .option('--list', 'what was asked for, the latest first')
+  .addOption(urlOption())
+  .addOption(jsonOption())
+  .addHelpText(
+    'after',
+    `
+Examples:
+  mcnet fetch --source pacs --study 1.2.840.1 --series 1.2.840.1.4 --wait
+  mcnet fetch --source pacs --accession 4711 --modality MR
+  mcnet fetch --list
+${exitCodes}`,
+  )
+  .action(run(async () => (await import('./commands/fetch.js')).fetchSeries));
+
 const series = program.command('series').description('The series of a running server.');
 series
   .command('ls')

@@ -5,6 +5,7 @@ import { addressOf, openDestinations } from './composition/destinations.js';
 import { openDicomWeb } from './composition/dicomweb.js';
 import { startProvider } from './composition/dimse-provider.js';
 import { openServices } from './composition/dimse-services.js';
+import { openFetching } from './composition/fetching.js';
 import { correctionElsewhere } from './composition/gateway.js';
 import { observe } from './composition/observe.js';
 import type { Config } from './config/index.js';
@@ -23,6 +24,8 @@ import {
 
 export interface RunningServer {
   dicomPort: number;
+  /** Of secure associations, where they have a port of their own. */
+  dicomTlsPort?: number;
   httpPort: number;
   /** The page's address. */
   url: string;
@@ -106,6 +109,9 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     associations = () => provider.associations();
     stops.push(() => provider.close());
 
+    const { fetching, pulling } = openFetching(config, pipeline, logger);
+    stops.push(() => pulling.close());
+
     const readiness = async (): Promise<Readiness> => {
       const free = await pipeline.archive.freeBytes().catch(() => 0);
       const more = pipeline.intake.acceptMore();
@@ -145,6 +151,8 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       dicomWeb: dicomWeb.router,
       ...viewsOfPipeline(pipeline),
       status,
+      fetching,
+      pulls: () => pulling.views(),
     });
     const http = await startWebServer(web.app, config.http);
     stops.push(async () => {
@@ -153,17 +161,23 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     });
     pipeline.start();
     services.start();
+    fetching.start();
+    pulling.start();
     logger.info(
       {
         version: VERSION,
         aeTitle: config.aeTitle,
         dicom: `${config.dimse.host}:${provider.port}`,
+        ...(provider.securePort !== undefined && {
+          dicomTls: `${config.dimse.host}:${provider.securePort}`,
+        }),
         page: http.url,
       },
       'listening',
     );
     return {
       dicomPort: provider.port,
+      ...(provider.securePort !== undefined && { dicomTlsPort: provider.securePort }),
       httpPort: http.port,
       url: http.url,
       engine: () => correction.engine().engine,

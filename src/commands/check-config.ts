@@ -1,5 +1,7 @@
 import { checkModels } from '../composition/check-models.js';
+import { checkPull } from '../composition/fetching.js';
 import { distributionSecret } from '../composition/secret.js';
+import { checkTls } from '../composition/tls.js';
 import { loadConfig } from '../config/index.js';
 import { EXIT } from './failure.js';
 
@@ -10,6 +12,8 @@ export async function checkConfig(file: string): Promise<number> {
     env: process.env,
     onWarning: (message) => console.error(`warning: ${message}`),
   });
+  for (const warning of checkTls(config)) console.error(`warning: ${warning}`);
+  checkPull(config);
   const models = await checkModels(config);
   if (config.queue !== 'embedded') distributionSecret(config);
   const count = (number: number, what: string) => `${number} ${what}${number === 1 ? '' : 's'}`;

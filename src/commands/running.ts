@@ -1,17 +1,12 @@
-import { setFlagsFromString } from 'node:v8';
 import { checkModels } from '../composition/check-models.js';
+import { checkPull } from '../composition/fetching.js';
+import { checkTls } from '../composition/tls.js';
 import { type Config, loadConfig } from '../config/index.js';
 import { createLogger, type Logger } from '../telemetry/index.js';
 import { EXIT } from './failure.js';
 
 /** Configuration, checked with its models, and a logger: what every long-running command begins with. */
 export async function prepare(options: { config?: string }): Promise<{ config: Config; logger: Logger }> {
-  // The heaps of the server's threads are small: collecting garbage by several threads at once costs more processor
-  // time than it saves, and the engine can use that time.
-  setFlagsFromString('--no-parallel-scavenge');
-  // Pixel data outside the heap starts a marking every few slices; done at once it takes some ms, in steps several times
-  // as much of every thread.
-  setFlagsFromString('--no-incremental-marking');
   const warnings: string[] = [];
   const config = loadConfig({
     ...(options.config !== undefined && { file: options.config }),
@@ -19,6 +14,8 @@ export async function prepare(options: { config?: string }): Promise<{ config: C
     onWarning: (message) => warnings.push(message),
   });
   const logger = createLogger({ level: config.log.level });
+  warnings.push(...checkTls(config));
+  checkPull(config);
   for (const message of warnings) logger.warn({ reason: message }, 'configuration');
   await checkModels(config);
   return { config, logger };

@@ -1,33 +1,22 @@
-import { isIP } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { pull, sources } from './sources.js';
 import { disk, quotas, retention } from './storage.js';
-import { bytes, milliseconds, strict, text, whole } from './values.js';
-
-/** PS3.5 6.2 AE: 16 characters of the default repertoire at most, no backslash, no control character, not only blanks. */
-const aeTitle = text(
-  'an AE title: 1 to 16 printable ASCII characters without backslash',
-  (value) => /^[\x20-\x5b\x5d-\x7e]{1,16}$/.test(value) && value.trim() === value && value !== '',
-);
-
-const host = text(
-  'a host name or an IP address',
-  (value) => isIP(value) !== 0 || /^(?!-)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$/.test(value),
-);
-
-const listenPort = whole(0, 65535, 'a TCP port (0: any free one)');
-const targetPort = whole(1, 65535, 'a TCP port');
-
-function httpUrl(value: string): boolean {
-  try {
-    const url = new URL(value);
-    return (
-      (url.protocol === 'http:' || url.protocol === 'https:') && url.username === '' && url.search === ''
-    );
-  } catch {
-    return false;
-  }
-}
+import { listenerTls, outgoingTls } from './tls.js';
+import {
+  aeTitle,
+  bytes,
+  host,
+  httpHeaders,
+  httpUrl,
+  listenPort,
+  match,
+  milliseconds,
+  strict,
+  targetPort,
+  text,
+  whole,
+} from './values.js';
 
 /** RFC 6454 6.2: as browsers write it in the Origin header. */
 function isOrigin(value: string): boolean {
@@ -59,16 +48,11 @@ const destination = strict({
     commitment: z.enum(['off', 'required'], { error: 'off or required' }).default('off'),
     commitmentTimeout: milliseconds.prefault('10m'),
     timeout: milliseconds.prefault('2m'),
+    tls: outgoingTls.optional(),
   }).optional(),
   dicomweb: strict({
     url: text('an http or https address without user, password and query', httpUrl),
-    headers: z
-      .record(
-        text('an HTTP header name', (name) => /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(name)),
-        text('a header value on one line', (value) => /^[\x20-\x7e]*$/.test(value)),
-        { error: 'a mapping of header names to values' },
-      )
-      .prefault({}),
+    headers: httpHeaders,
     timeout: milliseconds.prefault('60s'),
     batch: whole(1, 1000, 'instances a request').default(10),
     connections: whole(1, 64, 'parallel connections').default(2),
@@ -76,16 +60,6 @@ const destination = strict({
 }).refine((value) => Number(value.dimse !== undefined) + Number(value.dicomweb !== undefined) === 1, {
   error: 'exactly one of dimse and dicomweb',
 });
-
-const matchValue = z
-  .union([z.string(), z.number(), z.boolean()], { error: 'a text or a number' })
-  .transform((value) => String(value));
-
-const match = z
-  .union([matchValue.transform((value) => [value]), z.array(matchValue).min(1)], {
-    error: 'a value or a list of values',
-  })
-  .transform((values): readonly string[] => values);
 
 const PRIORITIES = { stat: 100, routine: 0 } as const;
 const priority = z
@@ -128,7 +102,11 @@ export const configSchema = strict({
   aeTitle: aeTitle.default('MCNET'),
   data: text('a folder').default('./var'),
   models: text('a folder').default(shippedModels),
-  dimse: strict({ host: host.default('127.0.0.1'), port: listenPort.default(11112) }).prefault({}),
+  dimse: strict({
+    host: host.default('127.0.0.1'),
+    port: listenPort.default(11112),
+    tls: listenerTls.optional(),
+  }).prefault({}),
   http: strict({
     host: host.default('127.0.0.1'),
     port: listenPort.default(8080),
@@ -177,6 +155,7 @@ export const configSchema = strict({
         }),
         host,
         port: targetPort.optional(),
+        tls: outgoingTls.optional(),
         retrieve: z.boolean({ error: 'true or false' }).optional(),
       }),
       { error: 'a list of { aeTitle, host, port, retrieve }' },
@@ -192,6 +171,8 @@ export const configSchema = strict({
       { error: 'a mapping of names to destinations' },
     )
     .prefault({}),
+  sources,
+  pull,
   rules: z
     .array(rule, { error: 'a list of rules' })
     .prefault([

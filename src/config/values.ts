@@ -1,4 +1,5 @@
-/** The kinds of values that configuration files hold. */
+/** The values that keys of the configuration have. */
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { parseByteSize } from './byte-size.js';
 import { parseDuration } from './duration.js';
@@ -30,5 +31,50 @@ export const bytes = (() => {
     .transform((value) => parseByteSize(String(value))!);
 })();
 
-/** A mapping that knows its keys. */
+/** PS3.5 6.2 AE: 16 characters of the default repertoire at most, no backslash, no control character, not only blanks. */
+export const aeTitle = text(
+  'an AE title: 1 to 16 printable ASCII characters without backslash',
+  (value) => /^[\x20-\x5b\x5d-\x7e]{1,16}$/.test(value) && value.trim() === value && value !== '',
+);
+
+export const host = text(
+  'a host name or an IP address',
+  (value) => isIP(value) !== 0 || /^(?!-)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$/.test(value),
+);
+
+export const listenPort = whole(0, 65535, 'a TCP port (0: any free one)');
+export const targetPort = whole(1, 65535, 'a TCP port');
+
+export function httpUrl(value: string): boolean {
+  try {
+    const url = new URL(value);
+    return (
+      (url.protocol === 'http:' || url.protocol === 'https:') && url.username === '' && url.search === ''
+    );
+  } catch {
+    return false;
+  }
+}
+
+/** A mapping with these keys and no others. */
 export const strict = <Shape extends z.core.$ZodLooseShape>(shape: Shape) => z.strictObject(shape);
+
+const matchValue = z
+  .union([z.string(), z.number(), z.boolean()], { error: 'a text or a number' })
+  .transform((value) => String(value));
+
+/** A value or several, each as text. */
+export const match = z
+  .union([matchValue.transform((value) => [value]), z.array(matchValue).min(1)], {
+    error: 'a value or a list of values',
+  })
+  .transform((values): readonly string[] => values);
+
+/** Header fields that are sent with every request. */
+export const httpHeaders = z
+  .record(
+    text('an HTTP header name', (name) => /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(name)),
+    text('a header value on one line', (value) => /^[\x20-\x7e]*$/.test(value)),
+    { error: 'a mapping of header names to values' },
+  )
+  .prefault({});

@@ -170,8 +170,10 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       });
       return same;
     }
+    const memory = archive.files.memory.take();
     const small = corrected.file.length <= smallBytes;
-    const part = small ? archive.files.partOf([corrected.file]) : await archive.files.createPart();
+    if (small) memory.append(corrected.file);
+    const part = small ? archive.files.partOf(memory) : await archive.files.createPart();
     try {
       if (!small) await part.write([corrected.file]);
       if (same !== undefined) return await archive.heal(part, same, dataSetOffset, () => finish(same));
@@ -205,6 +207,8 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     } catch (error) {
       await part.discard();
       throw error;
+    } finally {
+      memory.release();
     }
   }
 

@@ -3,20 +3,14 @@
  * of every series beside it.
  */
 import { readFile } from 'node:fs/promises';
-import {
-  type Archive,
-  attributesOf,
-  type Clock,
-  indexMissing,
-  openArchive,
-  type Recovery,
-} from '../archive/index.js';
+import { type Archive, type Clock, indexMissing, openArchive, type Recovery } from '../archive/index.js';
 import { createDelivery, type Delivery, type DeliveryRetry, type Destination } from '../delivery/index.js';
 import {
   correctKind,
   createIntake,
   type DuplicatePolicy,
   type Intake,
+  indexedAttributesOf,
   type ObjectReader,
   type Quota,
 } from '../intake/index.js';
@@ -146,7 +140,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
   let indexing: Promise<unknown> = Promise.resolve();
   const attributesOfFile = (file: Buffer) => {
     const { dataSet } = o.dicom.readHeader(file);
-    return attributesOf((keyword) => o.dicom.strings(dataSet, keyword));
+    return indexedAttributesOf(o.dicom, dataSet);
   };
 
   /** Every obligation that the archive knows of has its job, whatever ended the process before. */

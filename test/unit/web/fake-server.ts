@@ -201,6 +201,8 @@ export async function startFakeServer(changes: Partial<WebParts> & { port?: numb
       series: { delivered: 2 },
     }),
     preview: fakePreview,
+    fetching: { sources: new Map(), request: async () => [], get: () => undefined, list: () => [] },
+    pulls: () => [],
     ...changes,
   });
   const server = await startWebServer(web.app, { host: '127.0.0.1', port: changes.port ?? 0 });
