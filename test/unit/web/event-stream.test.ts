@@ -54,8 +54,8 @@ test('changes come as events; many of one series in a moment come once, with its
 
 test('closing ends open streams and stops listening, so that the server can stop', async () => {
   const fake = await startFakeServer();
-  const ended = fetch(`${fake.url}/api/events`).then((response) => response.text());
-  while (fake.listeners() < 1) await delay(5);
+  const ended = (await fetch(`${fake.url}/api/events`)).text();
+  assert.equal(fake.listeners(), 1);
   const start = performance.now();
   await fake.close();
   assert.ok(performance.now() - start < 10_000, 'connections had to be cut');
