@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { SeriesView } from '../../../src/web/index.js';
 import { startFakeServer } from './fake-server.js';
 
