@@ -11,7 +11,7 @@ export {
 } from './retrieve-client.js';
 export { createRetrieveProvider, type RetrieveProviderOptions } from './retrieve-provider.js';
 export { createSenders, type Senders } from './senders.js';
-export { createStoreProvider, type StoreProviderOptions } from './store-provider.js';
+export { createStoreProvider, discardRest, type StoreProviderOptions } from './store-provider.js';
 export type { FileIntake, IncomingFile, StoreEvent, StoreLimits, StoreSource } from './store-request.js';
 export {
   echo,

@@ -1,6 +1,6 @@
 /** Query and retrieval over the archive, for the peers that are allowed to. */
 import type { Archive } from '../archive/index.js';
-import { type DataSet, nativeAlternatives, rewriteNative } from '../dicom/index.js';
+import { type DataSet, keywordOf, nativeAlternatives, rewriteNative, strings } from '../dicom/index.js';
 import {
   type DimseService,
   type DimseTarget,
@@ -20,6 +20,31 @@ export interface RetrieveOptions {
   aeTitle: string;
   permits(peer: PeerInformation): Promise<boolean>;
   targetOf(aeTitle: string): DimseTarget | undefined;
+  /** For the audit trail; the query is text that may name a patient. */
+  onQuery?(about: { peer: PeerInformation; sopClass: string; query: string }): void;
+  /** For the audit trail: instances are about to leave, and have left or not. */
+  onTransfer?(about: Transfer): void;
+}
+
+/** Instances that a peer retrieves. */
+export interface Transfer {
+  stage: 'begun' | 'over';
+  peer: PeerInformation;
+  /** AE title that they go to. */
+  destination: string;
+  /** SOP Instance UIDs. */
+  instances: readonly string[];
+  /** Of them, when it is over. */
+  failed: number;
+}
+
+/** The keys of an identifier that have a value, by keyword. */
+function queryText(identifier: DataSet): string {
+  return [...identifier.elements.keys()]
+    .map((tag) => [keywordOf(tag) ?? tag.toString(16).padStart(8, '0'), strings(identifier, tag)] as const)
+    .filter(([, values]) => values.some((value) => value !== ''))
+    .map(([keyword, values]) => `${keyword}=${values.join('\\')}`)
+    .join('\n');
 }
 
 export function retrieveServices(o: RetrieveOptions): DimseService[] {
@@ -35,7 +60,12 @@ export function retrieveServices(o: RetrieveOptions): DimseService[] {
       }
     },
     select: (identifier, root) => select(archive, identifier, root),
-    onRetrieved({ peer, destination, completed, failed, warning }) {
+    onQuery: ({ peer, sopClass, identifier }) =>
+      o.onQuery?.({ peer, sopClass, query: queryText(identifier) }),
+    onRetrieval: ({ peer, destination, instances }) =>
+      o.onTransfer?.({ stage: 'begun', peer, destination, instances: sopsOf(instances), failed: 0 }),
+    onRetrieved({ peer, destination, instances, completed, failed, warning }) {
+      o.onTransfer?.({ stage: 'over', peer, destination, instances: sopsOf(instances), failed });
       archive.db.transaction(() =>
         archive.audit('instances retrieved', {
           detail: `by ${peer.callingAeTitle} (${peer.remoteAddress}) to ${destination}: ${completed} sent, ${warning} with warnings, ${failed} failed`,
@@ -43,6 +73,10 @@ export function retrieveServices(o: RetrieveOptions): DimseService[] {
       );
     },
   });
+}
+
+function sopsOf(instances: readonly RetrievedInstance[]): string[] {
+  return instances.map(({ sopInstanceUid }) => sopInstanceUid);
 }
 
 function refusalOf(error: unknown): unknown {

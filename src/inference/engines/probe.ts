@@ -16,7 +16,9 @@ const SCRIPT = fileURLToPath(new URL('./probe-child.js', import.meta.url));
 function gist(message: string): string {
   const text = message.replace(/\s+/g, ' ').trim();
   const said = /(?:was false\.|with error:)\s*(.+)$/.exec(text)?.[1] ?? text;
-  const library = /(lib(?:cublas|cudart|cudnn|cufft|curand|nvrtc)\S*?): cannot open shared object file/.exec(said)?.[1];
+  const library = /(lib(?:cublas|cudart|cudnn|cufft|curand|nvrtc)\S*?): cannot open shared object file/.exec(
+    said,
+  )?.[1];
   return library === undefined ? said : `${library} is missing: ${FETCH_PROVIDERS} installs it`;
 }
 
