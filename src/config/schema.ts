@@ -1,5 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { access } from './access.js';
+import { audit } from './audit.js';
 import { pull, sources } from './sources.js';
 import { disk, quotas, retention } from './storage.js';
 import { listenerTls, outgoingTls } from './tls.js';
@@ -61,6 +63,12 @@ const destination = strict({
   error: 'exactly one of dimse and dicomweb',
 });
 
+/** Both or none: PEM files, read at start. */
+const httpTls = strict({
+  certificate: text('the path of a PEM file with the certificate and its chain'),
+  key: text('the path of a PEM file with the private key'),
+});
+
 const PRIORITIES = { stat: 100, routine: 0 } as const;
 const priority = z
   .union([z.enum(['stat', 'routine']), z.int().min(-100).max(100)], {
@@ -110,7 +118,7 @@ export const configSchema = strict({
   http: strict({
     host: host.default('127.0.0.1'),
     port: listenPort.default(8080),
-    allowRemote: z.boolean({ error: 'true or false' }).default(false),
+    tls: httpTls.optional(),
     allowedHosts: z.array(host, { error: 'a list of host names' }).default([]),
     cors: z
       .array(
@@ -121,6 +129,8 @@ export const configSchema = strict({
       )
       .default([]),
   }).prefault({}),
+  access: access.optional(),
+  audit,
   queue: text('embedded, or the address of a Redis server such as redis://127.0.0.1:6379', (value) => {
     return value === 'embedded' || redisUrl(value);
   }).default('embedded'),

@@ -74,6 +74,8 @@ export interface Pipeline {
   start(): void;
   /** Tries now what of a series failed or waits. undefined: no such series. */
   retry(idOrUid: number | string): Promise<Replayed | undefined>;
+  /** Other rules for what comes from now on, other destinations for what is sent from now on. */
+  reconfigure(next: { rules: readonly Rule[]; destinations: readonly Destination[] }): void;
   /** The association or request with this id is over. */
   associationEnded(id: string): void;
   /** The same for a sender that names the series. */
@@ -82,6 +84,8 @@ export interface Pipeline {
   close(graceMs?: number): Promise<void>;
 }
 
+/** Jobs for other processes are claimed together when they come in quick succession. */
+const elsewhereGatherMs = 5;
 const defaultCompleteness: CompletenessDefaults = { quiet: 5000, maxAge: 600_000 };
 const defaultCorrectRetry: RetryPolicy = { baseMs: 1000, capMs: 300_000, maxAttempts: 8 };
 const defaultDeliverRetry: DeliveryRetry = {
@@ -106,13 +110,16 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
   });
   const tracker = createSeriesTracker(archive, queue, events, o.complete ?? defaultCompleteness);
   const index = createSeriesIndex(archive, queue);
+  let { rules } = o;
   const intake = createIntake({
     archive,
     queue,
     tracker,
     events,
     dicom: o.dicom,
-    rules: o.rules,
+    get rules() {
+      return rules;
+    },
     duplicates: o.duplicates ?? 'keep-version',
     ...(o.disk && { disk: o.disk }),
     ...(o.quotas && { quotas: o.quotas }),
@@ -189,7 +196,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
         concurrency: o.concurrency?.correct ?? 16,
         retry: { ...defaultCorrectRetry, ...o.retry?.correct },
         ...(o.correctionTimeoutMs !== undefined && { timeoutMs: o.correctionTimeoutMs }),
-        ...(o.elsewhere === true && { timeoutMs: 'none' as const }),
+        ...(o.elsewhere === true && { timeoutMs: 'none' as const, gatherMs: elsewhereGatherMs }),
       });
       delivery.start();
       tracker.start();
@@ -201,7 +208,11 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
       ).catch((error: unknown) => events.emit('listenerError', error));
     },
     retry: (idOrUid) =>
-      replaySeries({ archive, queue, tracker, index, delivery, rules: o.rules, dicom: o.dicom }, idOrUid),
+      replaySeries({ archive, queue, tracker, index, delivery, rules, dicom: o.dicom }, idOrUid),
+    reconfigure(next) {
+      rules = next.rules;
+      delivery.reconfigure(next.destinations);
+    },
     associationEnded: (id) => tracker.associationEnded(id),
     senderEnded: (series) => tracker.senderEnded(series),
     async close(graceMs) {

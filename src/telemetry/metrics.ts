@@ -19,9 +19,9 @@ export interface MetricsSources {
 
 export interface MetricsOptions {
   /** The values that the label `source` may take (AE titles of peers); everybody else counts as "other". */
-  knownSources?: Iterable<string>;
+  knownSources?: () => Iterable<string>;
   /** The values that the label `destination` may take; everything else counts as "other". */
-  knownDestinations?: Iterable<string>;
+  knownDestinations?: () => Iterable<string>;
   sources?: MetricsSources;
   /** Of the archive's disk, in bytes. */
   watermarks?: { low: number; critical: number };
@@ -54,14 +54,25 @@ export interface Metrics {
   removed(o: { why: 'age' | 'space'; instances: number; bytes: number }): void;
   engine(o: { engine: string; provider: string; device: string; version: string }): void;
   model(o: { name: string; version: string; sha256: string }): void;
+  /** Somebody logged in, or tried to. */
+  login(outcome: 'accepted' | 'refused'): void;
+  /** An HTTP request was refused: without good credentials (401), without the right (403), too many (429). */
+  refused(status: 401 | 403 | 429): void;
+  /** The configuration was read: whether it could be used. `atMs`: when one last could. */
+  configured(o: { used: boolean; atMs: number }): void;
+  /** Whether the audit trail can be written to its file, and sent. */
+  auditing(sink: 'file' | 'syslog', works: boolean): void;
   /** The text that Prometheus reads, and its media type. */
   exposition(): Promise<{ contentType: string; body: string }>;
 }
 
-function bounded(known: Iterable<string> | undefined): (value: string) => string {
-  const values = new Set(known ?? []);
-  values.delete('*');
-  return (value) => (values.has(value) ? value : 'other');
+/** Configuration may change; what it has once named keeps its label. */
+function bounded(known: (() => Iterable<string>) | undefined): (value: string) => string {
+  const values = new Set<string>();
+  return (value) => {
+    if (!values.has(value)) for (const each of known?.() ?? []) values.add(each);
+    return value !== '*' && values.has(value) ? value : 'other';
+  };
 }
 
 /**
@@ -125,6 +136,28 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     'Derived instances by what their destination answered.',
     ['destination', 'outcome'],
   );
+  const logins = counter('mcnet_logins_total', 'Attempts to log in, by how they ended.', ['outcome']);
+  const refusals = counter(
+    'mcnet_http_refusals_total',
+    'HTTP requests refused for want of credentials (401), of a right (403), or for their number (429).',
+    ['status'],
+  );
+  const reloaded = new Gauge({
+    name: 'mcnet_config_last_reload_successful',
+    help: 'Whether the configuration file, as it was last read, is in force; 0 when an older one is.',
+    registers,
+  });
+  const reloadedAt = new Gauge({
+    name: 'mcnet_config_last_reload_success_timestamp_seconds',
+    help: 'When the configuration in force was read.',
+    registers,
+  });
+  const auditWorks = new Gauge({
+    name: 'mcnet_audit_sink_up',
+    help: 'Whether the audit trail can be written to its file, and sent to its repository.',
+    labelNames: ['sink'],
+    registers,
+  });
   const engineInfo = new Gauge({
     name: 'mcnet_engine_info',
     help: 'The engine that runs the network; always 1.',
@@ -229,6 +262,13 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       modelInfo.reset();
       modelInfo.set({ name, version, sha256 }, 1);
     },
+    configured({ used, atMs }) {
+      reloaded.set(used ? 1 : 0);
+      reloadedAt.set(atMs / 1000);
+    },
+    auditing: (sink, works) => auditWorks.set({ sink }, works ? 1 : 0),
+    login: (outcome) => logins.inc({ outcome }),
+    refused: (status) => refusals.inc({ status: String(status) }),
     async exposition() {
       return { contentType: registry.contentType, body: await registry.metrics() };
     },
