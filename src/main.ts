@@ -71,6 +71,7 @@ export async function startServer(
     const metrics = createMetrics({
       knownSources: () => config.peers.map((peer) => peer.aeTitle),
       knownDestinations: () => Object.keys(config.destinations),
+      watermarks: config.disk,
       sources: {
         queues: () =>
           pipeline.queue.stats().map(({ kind, queued, leased, oldestMs }) => ({
@@ -79,6 +80,7 @@ export async function startServer(
             oldestAgeMs: oldestMs,
           })),
         archiveBytes: () => pipeline.archive.bytes(),
+        diskFreeBytes: () => pipeline.archive.freeBytes(),
         associations: () => associations(),
       },
     });
@@ -108,7 +110,9 @@ export async function startServer(
       data: config.data,
       rules: config.rules,
       duplicates: config.duplicates,
-      minFreeBytes: config.limits.freeDiskBytes,
+      disk: config.disk,
+      quotas: config.quotas,
+      retention: config.retention,
       dicom,
       models: correction.models,
       elsewhere: correction.elsewhere,

@@ -10,7 +10,7 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, fdatasync, open as openFile, writev } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { createSharedMemory, type SharedBytes, type SharedMemory } from './shared-bytes.js';
@@ -75,6 +75,11 @@ export interface InstanceFiles {
   ): Promise<PlacedFile>;
   /** Removes a file that was placed but not indexed. */
   remove(relative: string): Promise<void>;
+  /**
+   * Resolves when what was removed from a folder stays removed, and removes the folder and those above it as far as
+   * they are empty.
+   */
+  settleRemovals(folder: string): Promise<void>;
   /** Moves a file out of the archive. */
   quarantine(relative: string): Promise<void>;
   /** Size in bytes, or undefined when there is no such file. */
@@ -208,8 +213,8 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
 
   /** The folder may have been removed behind our back (retention, an operator): then once more from the top. */
   async function inFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
-    await ensureFolder(folder);
     try {
+      await ensureFolder(folder);
       return await work();
     } catch (error) {
       if (!isCode(error, 'ENOENT')) throw error;
@@ -272,6 +277,27 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     },
     async remove(relative) {
       await rm(join(root, relative), { force: true });
+    },
+    async settleRemovals(relative) {
+      const top = join(root, 'archive');
+      let folder = join(root, relative);
+      try {
+        await syncFolder(folder);
+      } catch (error) {
+        // It is gone already: what was in it is, too.
+        if (!isCode(error, 'ENOENT')) throw error;
+        forgetFolders();
+      }
+      for (; folder.startsWith(`${top}/`); folder = dirname(folder)) {
+        try {
+          await rmdir(folder);
+        } catch (error) {
+          if (isCode(error, 'ENOENT')) continue;
+          return;
+        }
+        knownFolders.delete(folder);
+        await closeFolder(folder);
+      }
     },
     async quarantine(relative) {
       const target = join(root, 'quarantine', `${Date.now()}-${relative.replaceAll('/', '_').slice(-200)}`);

@@ -35,6 +35,7 @@ export async function startProvider(options: {
         associations: config.limits.associations,
         associationsPerPeer: config.limits.associationsPerPeer,
         maxPduLength: config.limits.pduLength,
+        idleMs: config.limits.idle,
       },
       services: options.services,
       storesToRequestor: true,

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { access } from './access.js';
 import { audit } from './audit.js';
 import { pull, sources } from './sources.js';
+import { disk, quotas, retention } from './storage.js';
 import { listenerTls, outgoingTls } from './tls.js';
 import {
   aeTitle,
@@ -48,6 +49,7 @@ const destination = strict({
     callingAeTitle: aeTitle.optional(),
     commitment: z.enum(['off', 'required'], { error: 'off or required' }).default('off'),
     commitmentTimeout: milliseconds.prefault('10m'),
+    timeout: milliseconds.prefault('2m'),
     tls: outgoingTls.optional(),
   }).optional(),
   dicomweb: strict({
@@ -207,12 +209,15 @@ export const configSchema = strict({
   limits: strict({
     associations: whole(1, 10_000, 'associations in all').default(64),
     associationsPerPeer: whole(1, 10_000, 'associations of one peer').default(16),
+    idle: milliseconds.prefault('10m'),
     pduLength: whole(4096, 2 ** 24, 'bytes of a PDU').default(131_072),
     instanceBytes: bytes.prefault('4GiB'),
     stowRequestBytes: bytes.prefault('64GiB'),
     stowInstances: whole(1, 1_000_000, 'instances in one STOW-RS request').default(20_000),
-    freeDiskBytes: bytes.prefault('1GiB'),
   }).prefault({}),
+  disk,
+  retention,
+  quotas,
   log: strict({
     level: z
       .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {

@@ -11,7 +11,7 @@ export interface StoreProviderOptions extends StoreOptions {
   /** The sender's name, by the request's credentials or its address; undefined for one who may not send. */
   senderOf(address: string, request: Request): Promise<string | undefined>;
   /** Whether more may come now: as intake.acceptMore. */
-  acceptMore?(): true | { reason: string };
+  acceptMore?(): true | { reason: string; full?: boolean };
 }
 
 /** How much of a refused body is read on, so that the client gets to see the answer. */
@@ -107,7 +107,7 @@ export function createStoreProvider(options: StoreProviderOptions): Router {
     const room = options.acceptMore?.() ?? true;
     if (room !== true) {
       response.set('Retry-After', '60');
-      return refuse(503, room.reason);
+      return refuse(room.full ? 507 : 503, room.reason);
     }
     const study = request.params.study as string | undefined;
     if (study !== undefined && !isUid(study))

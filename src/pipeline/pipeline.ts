@@ -12,8 +12,10 @@ import {
   type Intake,
   indexedAttributesOf,
   type ObjectReader,
+  type Quota,
 } from '../intake/index.js';
 import { openEmbeddedQueue, type Queue, type RetryPolicy } from '../queue/index.js';
+import { createRetention, type Retention, type RetentionLimits } from '../retention/index.js';
 import {
   type CompletenessDefaults,
   createSeriesIndex,
@@ -33,7 +35,11 @@ export interface PipelineOptions<S, D> {
   /** Where a rule does not say, and for what no rule matches. */
   complete?: CompletenessDefaults;
   duplicates?: DuplicatePolicy;
-  minFreeBytes?: number;
+  /** Free bytes of the disk below which nobody new is let in, and below which every object is refused. */
+  disk?: { low: number; critical: number };
+  quotas?: readonly Quota[];
+  /** Default: nothing is removed. */
+  retention?: RetentionLimits;
   /** The dicom folder's functions; `S` is its data set, `D` its derivation. */
   dicom: ObjectReader<S> & CorrectingOptions<D>['dicom'];
   models: ReadonlyMap<string, Model<D>>;
@@ -60,6 +66,7 @@ export interface Pipeline {
   readonly intake: Intake;
   readonly series: SeriesIndex;
   readonly delivery: Delivery;
+  readonly retention: Retention;
   readonly events: PipelineEmitter;
   /** What the start found and repaired; to be logged. */
   readonly recovery: Recovery;
@@ -86,6 +93,8 @@ const defaultDeliverRetry: DeliveryRetry = {
   maxRefusals: 5,
 };
 
+const keepAll: RetentionLimits = { remember: 365 * 86_400_000, interval: 60_000 };
+
 /**
  * Opens the archive and wires the parts; nothing is corrected or sent before `start()`.
  * @throws DatabaseError when the data folder is in use or cannot be read.
@@ -110,7 +119,8 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
       return rules;
     },
     duplicates: o.duplicates ?? 'keep-version',
-    ...(o.minFreeBytes !== undefined && { minFreeBytes: o.minFreeBytes }),
+    ...(o.disk && { disk: o.disk }),
+    ...(o.quotas && { quotas: o.quotas }),
   });
   const delivery = createDelivery({
     archive,
@@ -130,6 +140,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
     },
   });
 
+  const retention = createRetention(archive, events, o.retention ?? keepAll);
   const stopped = new AbortController();
   let indexing: Promise<unknown> = Promise.resolve();
   const attributesOfFile = (file: Buffer) => {
@@ -167,6 +178,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
     intake,
     series: index,
     delivery,
+    retention,
     events,
     recovery: archive.recovery,
     start() {
@@ -186,6 +198,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
       });
       delivery.start();
       tracker.start();
+      retention.start();
       indexing = indexMissing(
         archive,
         async (path) => attributesOfFile(await readFile(path)),
@@ -204,6 +217,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
       stopped.abort();
       intake.close();
       tracker.stop();
+      await retention.stop();
       await queue.close(graceMs);
       await indexing;
       await archive.close();

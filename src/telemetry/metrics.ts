@@ -11,6 +11,8 @@ export interface MetricsSources {
   queues?(): Iterable<{ queue: string; jobs: number; oldestAgeMs: number }>;
   /** Bytes of all instances in the archive. */
   archiveBytes?(): number;
+  /** Bytes free on the archive's disk. */
+  diskFreeBytes?(): Promise<number>;
   /** Associations open now. */
   associations?(): number;
 }
@@ -21,6 +23,8 @@ export interface MetricsOptions {
   /** The values that the label `destination` may take; everything else counts as "other". */
   knownDestinations?: () => Iterable<string>;
   sources?: MetricsSources;
+  /** Of the archive's disk, in bytes. */
+  watermarks?: { low: number; critical: number };
   /** Metrics of the process and its event loop too (default). They start timers, which tests may not want. */
   processMetrics?: boolean;
 }
@@ -46,6 +50,8 @@ export interface Metrics {
   /** Last slice received → last derived instance accepted by the destination. */
   seriesDelivered(o: { destination: string; turnaroundMs: number }): void;
   delivered(o: { destination: string; outcome: DeliveryOutcome; instances?: number }): void;
+  /** Instances, received and derived, that retention removed. */
+  removed(o: { why: 'age' | 'space'; instances: number; bytes: number }): void;
   engine(o: { engine: string; provider: string; device: string; version: string }): void;
   /** The engine failed, and another took over. */
   engineFellBack(): void;
@@ -201,6 +207,27 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       this.set(sources.archiveBytes?.() ?? 0);
     },
   });
+  const removedInstances = counter(
+    'mcnet_retention_removed_instances_total',
+    'Instances, received and derived, removed to make room, by the limit that asked for it.',
+    ['why'],
+  );
+  const removedBytes = counter('mcnet_retention_removed_bytes_total', 'Bytes removed to make room.', ['why']);
+  const watermarks = new Gauge({
+    name: 'mcnet_disk_watermark_bytes',
+    help: "Free bytes of the archive's disk below which senders are turned away (low) and objects refused (critical).",
+    labelNames: ['level'],
+    registers,
+  });
+  for (const [level, bytes] of Object.entries(options.watermarks ?? {})) watermarks.set({ level }, bytes);
+  new Gauge({
+    name: 'mcnet_disk_free_bytes',
+    help: "Bytes free on the archive's disk.",
+    registers,
+    async collect() {
+      this.set((await sources.diskFreeBytes?.()) ?? 0);
+    },
+  });
   new Gauge({
     name: 'mcnet_associations',
     help: 'DICOM associations open now.',
@@ -230,6 +257,10 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       turnaround.observe({ destination: destinationLabel(destination) }, turnaroundMs / 1000),
     delivered: ({ destination, outcome, instances = 1 }) =>
       deliveries.inc({ destination: destinationLabel(destination), outcome }, instances),
+    removed({ why, instances, bytes }) {
+      removedInstances.inc({ why }, instances);
+      removedBytes.inc({ why }, bytes);
+    },
     engine({ engine, provider, device, version }) {
       engineInfo.reset();
       engineInfo.set({ engine, provider, device, version }, 1);
