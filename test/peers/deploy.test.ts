@@ -23,7 +23,9 @@ test('promtool: the alerts are good, and fire when and only when they should', a
   const cwd = join(deploy, 'prometheus');
   const checked = await runProgram('promtool', ['check', 'rules', 'alerts.yaml'], { cwd });
   assert.equal(checked.code, 0, checked.stdout + checked.stderr);
-  const tested = await runProgram('promtool', ['test', 'rules', 'alerts.test.yaml', 'weekend.test.yaml'], { cwd });
+  const tested = await runProgram('promtool', ['test', 'rules', 'alerts.test.yaml', 'weekend.test.yaml'], {
+    cwd,
+  });
   assert.equal(tested.code, 0, tested.stdout + tested.stderr);
   const alerts = (file: string) => [
     ...new Set([...read(file).matchAll(/alert(?:name)?: (\w+)/g)].map(([, name]) => name)),
