@@ -125,9 +125,10 @@ export function createCompiledEngine(config: CaptureConfig, options: CompiledOpt
     read: (name) => state.read(name),
     write: (name, values) => state.write(name, values),
     async close() {
+      // Tensors on the device before the sessions that made them.
+      await state.release();
       await trainings.releaseAll();
       await validations.releaseAll();
-      await state.release();
     },
   };
 }
