@@ -88,8 +88,7 @@ export async function train(run: TrainingRun): Promise<TrainingOutcome> {
     if (run.startFrom !== undefined) startFrom(engine, run.startFrom, config);
     beginFolder(run);
   }
-  const save = async () =>
-    writeCheckpoint(file, await snapshot(engine, config, training.digest, progress));
+  const save = async () => writeCheckpoint(file, await snapshot(engine, config, training.digest, progress));
   await save();
   let savedAt = performance.now();
   const shareOf = (stepsPerEpoch: number, ahead = 0): number =>
