@@ -1,3 +1,4 @@
+export { encodeJpeg, prepareCodecs } from './codecs.js';
 export { type Correctable, correctable, correctableSopClasses, isOwnOutput } from './correctable.js';
 export type { DataSet, Element } from './data-set.js';
 export { CODING_SCHEME, type Derivation, derivedUids, EQUIPMENT_MODEL_NAME } from './derivation.js';

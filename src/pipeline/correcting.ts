@@ -74,6 +74,8 @@ export interface CorrectingOptions<D> {
   retry: RetryPolicy;
   /** An instance that takes longer is tried again; `none` where others see to that. Default 10 minutes. */
   timeoutMs?: number | 'none';
+  /** See the queue's option of this name. */
+  gatherMs?: number;
 }
 
 const ownSource: Source = { protocol: 'file', peer: 'mcnet', address: '' };
@@ -254,6 +256,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       concurrency: o.concurrency,
       retry: o.retry,
       ...(o.timeoutMs !== 'none' && { timeoutMs: o.timeoutMs ?? defaultTimeoutMs }),
+      ...(o.gatherMs !== undefined && { gatherMs: o.gatherMs }),
       onDead(job, error) {
         const id = Number(job.payload.instance);
         const source = archive.get(id);
