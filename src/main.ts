@@ -140,6 +140,7 @@ export async function startServer(
       audit.associationEnded(id);
     };
     const services = openServices(config, pipeline, audit);
+    stops.push(() => services.close());
     const provider = await startProvider({
       config,
       intake,

@@ -84,6 +84,8 @@ export interface Pipeline {
   close(graceMs?: number): Promise<void>;
 }
 
+/** Jobs for other processes are claimed together when they come in quick succession. */
+const elsewhereGatherMs = 5;
 const defaultCompleteness: CompletenessDefaults = { quiet: 5000, maxAge: 600_000 };
 const defaultCorrectRetry: RetryPolicy = { baseMs: 1000, capMs: 300_000, maxAttempts: 8 };
 const defaultDeliverRetry: DeliveryRetry = {
@@ -194,7 +196,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
         concurrency: o.concurrency?.correct ?? 16,
         retry: { ...defaultCorrectRetry, ...o.retry?.correct },
         ...(o.correctionTimeoutMs !== undefined && { timeoutMs: o.correctionTimeoutMs }),
-        ...(o.elsewhere === true && { timeoutMs: 'none' as const }),
+        ...(o.elsewhere === true && { timeoutMs: 'none' as const, gatherMs: elsewhereGatherMs }),
       });
       delivery.start();
       tracker.start();

@@ -132,14 +132,17 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
     const worker = workers.get(kind);
     if (worker === undefined || worker.scheduled || closing) return;
     worker.scheduled = true;
-    setImmediate(() => {
+    const claimNow = () => {
       worker.scheduled = false;
       try {
         claim(worker);
       } catch {
         sleep(worker, clock.now() + refusedMs);
       }
-    });
+    };
+    const { gatherMs = 0 } = worker.options;
+    if (gatherMs > 0 && worker.running.size > 0) setTimeout(claimNow, gatherMs).unref();
+    else setImmediate(claimNow);
   }
 
   function claim(worker: Worker): void {

@@ -1,6 +1,5 @@
 /** Connections that begin a request and never finish it: they are closed, and meanwhile everybody else is served. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { startFakeServer } from '../unit/web/fake-server.js';
@@ -23,7 +22,7 @@ test('two hundred connections that drip their headers are closed within a minute
     drips.push(setInterval(() => socket.writable && socket.write(`X-${Math.random()}: 1\r\n`), 3000));
     sockets.push(socket);
   }
-  const closed = Promise.all(sockets.map((socket) => (socket.closed ? undefined : once(socket, 'close'))));
+  const closed = Promise.all(sockets.map((socket) => new Promise((resolve) => socket.on('close', resolve))));
   let over = false;
   void closed.then(() => {
     over = true;

@@ -44,6 +44,7 @@ export async function startNode(t: TestContext, overrides: Partial<Config> = {})
   services.start();
   t.after(async () => {
     await server.close(0);
+    await services.close();
     await pipeline.close(500);
     rmSync(config.data, { recursive: true });
   });

@@ -165,7 +165,7 @@ test('a body that drips in is cut off; one that is whole in time is not', async 
   );
   const drip = setInterval(() => socket.write(' '), 50);
   socket.resume();
-  await once(socket, 'close');
+  await new Promise((resolve) => socket.on('close', resolve));
   clearInterval(drip);
   const url = `http://127.0.0.1:${port}`;
   const whole = await fetch(`${url}/x`, {
@@ -210,7 +210,7 @@ test('nothing that a client sends becomes a header of its own', async (t) => {
     });
     socket.on('error', () => undefined);
     socket.write(smuggled);
-    await once(socket, 'close');
+    await new Promise((resolve) => socket.on('close', resolve));
     assert.match(text, /^HTTP\/1\.1 4\d\d /, smuggled);
     assert.equal(text.match(/HTTP\/1\.1/g)?.length, 1, smuggled);
   }
