@@ -27,7 +27,10 @@ for (const [check, what] of Object.entries({
   });
 }
 
-test('the trial of a device finds that it computes what the CPU does', { skip, timeout: 300_000 }, async () => {
+test('the trial of a device finds that it computes what the CPU does', {
+  skip,
+  timeout: 300_000,
+}, async () => {
   const answer = await run('../../training/train/device-trial.js', 'webgpu', '0');
   const { ok, difference } = JSON.parse(answer) as { ok: boolean; difference: number };
   assert.ok(ok, answer);

@@ -27,7 +27,10 @@ export class ReadBack {
     }
     const fetched = await this.session!.run(Object.fromEntries(tensors));
     return new Map(
-      [...tensors.keys()].map((name) => [name, Float32Array.from(fetched[copyOf(name)]!.data as Float32Array)]),
+      [...tensors.keys()].map((name) => [
+        name,
+        Float32Array.from(fetched[copyOf(name)]!.data as Float32Array),
+      ]),
     );
   }
 

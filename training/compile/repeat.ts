@@ -13,8 +13,7 @@ export function repeatStep(step: CapturedStep): CapturedStep {
   const assigned = step.variables.filter((variable) => variable.output !== undefined);
   const carried = new Set(assigned.map(({ name }) => name));
   const infoOf = new Map([...step.graph.inputs, ...step.graph.outputs].map((info) => [info.name, info]));
-  const inBody = (name: string): string =>
-    carried.has(name) || name in step.inputs ? `body/${name}` : name;
+  const inBody = (name: string): string => (carried.has(name) || name in step.inputs ? `body/${name}` : name);
 
   const iteration: ValueInfo = { name: 'body/iteration', type: 'int64', shape: [] };
   const goOn: ValueInfo = { name: 'body/go_on', type: 'bool', shape: [] };
@@ -32,11 +31,7 @@ export function repeatStep(step: CapturedStep): CapturedStep {
       ...step.graph.nodes.map((node) => ({ ...node, inputs: node.inputs.map(inBody) })),
     ],
     initializers: step.graph.initializers,
-    inputs: [
-      iteration,
-      goOn,
-      ...assigned.map(({ name }) => ({ ...infoOf.get(name)!, name: inBody(name) })),
-    ],
+    inputs: [iteration, goOn, ...assigned.map(({ name }) => ({ ...infoOf.get(name)!, name: inBody(name) }))],
     outputs: [stillGoOn, ...newValues, ...results],
   };
 

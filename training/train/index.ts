@@ -7,8 +7,8 @@ export {
   type ComputeDevice,
   chooseDevice,
   type DeviceChoice,
-  deviceChoices,
   describeDevice,
+  deviceChoices,
 } from './device.js';
 export { createEagerEngine, createTensorflowEngine } from './eager.js';
 export { averageName, type StepRequest, type TrainingEngine, type ValidationFigures } from './engine.js';

@@ -74,6 +74,7 @@ export async function train(run: TrainingRun): Promise<TrainingOutcome> {
     multiple: sizeMultiple(config.network),
     normalisation: config.normalisation,
     augment: config.augment,
+    together: engine.stepsAtOnce,
   };
   let progress: Progress & { slices: number } = { epoch: 0, batch: 0, step: 0, seconds: 0, slices: 0 };
   if (existsSync(file)) {
@@ -88,8 +89,7 @@ export async function train(run: TrainingRun): Promise<TrainingOutcome> {
     if (run.startFrom !== undefined) startFrom(engine, run.startFrom, config);
     beginFolder(run);
   }
-  const save = async () =>
-    writeCheckpoint(file, await snapshot(engine, config, training.digest, progress));
+  const save = async () => writeCheckpoint(file, await snapshot(engine, config, training.digest, progress));
   await save();
   let savedAt = performance.now();
   const shareOf = (stepsPerEpoch: number, ahead = 0): number =>

@@ -75,10 +75,7 @@ export function filterGradientOnGpu(
   const above = gatherShifts(graph, dy, 2, outHeight, rows);
   const sizes = [batch, inputs, inHeight, filterWidth, outWidth];
   const product = contract(graph, above, beside, sizes, outputs * filterHeight);
-  const taps = graph.node('Reshape', [
-    product,
-    graph.integers([outputs, filterHeight, inputs, filterWidth]),
-  ]);
+  const taps = graph.node('Reshape', [product, graph.integers([outputs, filterHeight, inputs, filterWidth])]);
   return graph.node('Transpose', [taps], { perm: ints(0, 2, 1, 3) });
 }
 

@@ -156,10 +156,7 @@ function recordMaxPoolGradient(
   const rank = Float32Array.from({ length: taps }, (_, i) => taps - i);
   const image = backend.materialise(x, 'channelsFirst');
   const ranked = graph.node('Reshape', [
-    graph.node('Mul', [
-      isMaximum(image, pool(image)),
-      graph.floats(rank, [1, filterHeight, 1, filterWidth]),
-    ]),
+    graph.node('Mul', [isMaximum(image, pool(image)), graph.floats(rank, [1, filterHeight, 1, filterWidth])]),
     graph.integers([batchSize, inChannels, inHeight, inWidth]),
   ]);
   const gradient = graph.node('Reshape', [backend.materialise(dy, 'channelsFirst'), values]);

@@ -301,7 +301,10 @@ const cases: Case[] = [
   {
     kernel: 'MaxPoolGrad',
     note: 'where several pixels of a window are largest',
-    shapes: [[1, 8, 8, 2], [1, 4, 4, 2]],
+    shapes: [
+      [1, 8, 8, 2],
+      [1, 4, 4, 2],
+    ],
     compute: (x, dy) =>
       tf.grad((value) => tf.maxPool(value as Image, 2, 2, 'valid'))(tf.clipByValue(x!, -0.1, 0.1), dy!),
   },

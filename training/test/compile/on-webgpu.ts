@@ -64,7 +64,8 @@ const checks: Record<string, () => Promise<void>> = {
       createCompiledEngine({ network, loss: allTerms, adam: defaultAdam, seed: 1 }, options);
     const gpu = engineOf(webgpu);
     const cpu = engineOf({ provider: 'cpu', threads: 1 });
-    const noise = (from: number) => Float32Array.from({ length: 2 * 16 * 24 }, (_, i) => ((i * from) % 97) / 97);
+    const noise = (from: number) =>
+      Float32Array.from({ length: 2 * 16 * 24 }, (_, i) => ((i * from) % 97) / 97);
     const batch = { count: 2, rows: 16, columns: 24, corrupted: noise(37), clean: noise(41) };
     const requests = [1, 2, 3].map((step) => ({
       batch,
@@ -72,7 +73,10 @@ const checks: Record<string, () => Promise<void>> = {
       ...(step === 2 ? { averageDecay: 0.5 } : {}),
     }));
     const close = (actual: number, expected: number, what: string) =>
-      assert.ok(Math.abs(actual - expected) < 1e-4 * Math.max(1, Math.abs(expected)), `${what}: ${actual}, ${expected}`);
+      assert.ok(
+        Math.abs(actual - expected) < 1e-4 * Math.max(1, Math.abs(expected)),
+        `${what}: ${actual}, ${expected}`,
+      );
     const compare = async () => {
       for (const { name } of cpu.variables) {
         const expected = await cpu.read(name);

@@ -49,7 +49,11 @@ describe('steps in a loop', () => {
         );
         const results = await loop.session.run(loop.state, stacked);
         for (const name of Object.keys(results)) {
-          assert.deepEqual([...results[name]!], expected.map((one) => one[name]![0]), name);
+          assert.deepEqual(
+            [...results[name]!],
+            expected.map((one) => one[name]![0]),
+            name,
+          );
         }
         for (const name of single.state.names()) {
           assert.deepEqual(await loop.state.read(name), await single.state.read(name), name);

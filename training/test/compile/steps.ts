@@ -64,7 +64,10 @@ export async function eagerSteps(
       return { loss: result.loss.dataSync()[0]!, ...Object.fromEntries(terms) };
     });
     const variables = new Map(
-      Object.entries(eager.variables).map(([name, variable]) => [name, Float32Array.from(variable.dataSync())]),
+      Object.entries(eager.variables).map(([name, variable]) => [
+        name,
+        Float32Array.from(variable.dataSync()),
+      ]),
     );
     expected.push({ results, variables });
   }

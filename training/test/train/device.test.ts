@@ -56,7 +56,10 @@ describe('auto takes', () => {
 
 test('a device asked for by name that is missing is refused with what to install', async () => {
   const refused = (choice: 'cuda' | 'webgpu', here: ReturnType<typeof machine>, message: RegExp) =>
-    assert.rejects(choose(choice, here), (error) => error instanceof TrainingError && message.test(error.message));
+    assert.rejects(
+      choose(choice, here),
+      (error) => error instanceof TrainingError && message.test(error.message),
+    );
   await refused(
     'cuda',
     machine({ cuda: 'libonnxruntime_providers_cuda.so is missing' }),
