@@ -160,7 +160,7 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       logger,
       ready: readiness,
       dicomWeb: dicomWeb.router,
-      ...viewsOfPipeline(pipeline),
+      ...viewsOfPipeline(pipeline, config.page.patient),
       status,
     });
     const http = await startWebServer(web.app, config.http);

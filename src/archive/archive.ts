@@ -43,6 +43,8 @@ export interface NewInstance {
   deliver?: 'series' | 'slice';
   priority?: number;
   quality?: Record<string, number>;
+  flags?: string[];
+  frameQuality?: Record<string, number>[];
   /** Default true: it takes the place of the version before. False: it is kept beside it. */
   current?: boolean;
   receivedAt: number;
@@ -178,8 +180,8 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     const { id } = db.run(
       `INSERT INTO instances (series_id, sop, version, current, sop_class, transfer_syntax, digest, bytes, path,
          data_set_offset, origin, derived_from, source_protocol, source_peer, source_address, received_at, state,
-         reason, rule, model, destinations, deliver, priority, quality)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         reason, rule, model, destinations, deliver, priority, quality, flags, frame_quality)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       seriesId,
       n.sop,
       n.version,
@@ -204,6 +206,8 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       n.deliver ?? 'series',
       n.priority ?? 0,
       n.quality === undefined ? null : JSON.stringify(n.quality),
+      n.flags === undefined || n.flags.length === 0 ? null : JSON.stringify(n.flags),
+      n.frameQuality === undefined ? null : JSON.stringify(n.frameQuality),
     );
     const inserted = get(id)!;
     if (n.attributes !== undefined) setAttributes(inserted, n.attributes);

@@ -156,4 +156,26 @@ export const migrations: readonly string[] = [
   ALTER TABLE instances ADD COLUMN attributes TEXT;
   CREATE INDEX instances_to_index ON instances (id) WHERE attributes IS NULL;
   `,
+  `
+  -- What people found who looked at original and corrected: all of it is kept, the last one counts.
+  CREATE TABLE reviews (
+    id INTEGER PRIMARY KEY,
+    series_id INTEGER NOT NULL REFERENCES series(id) ON DELETE CASCADE,
+    verdict TEXT NOT NULL CHECK (verdict IN ('accepted', 'rejected')),
+    comment TEXT NOT NULL,
+    reviewer TEXT NOT NULL,
+    at INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX reviews_by_series ON reviews (series_id);
+
+  -- hold: nothing is delivered before a person accepts. accepted_upto: derived instances up to this row were there to
+  -- be looked at when the series was accepted.
+  ALTER TABLE series ADD COLUMN hold INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE series ADD COLUMN verdict TEXT;
+  ALTER TABLE series ADD COLUMN accepted_upto INTEGER NOT NULL DEFAULT 0;
+
+  -- Of a derived instance, as JSON: remarks of the safeguards, and the figures of each frame where it has several.
+  ALTER TABLE instances ADD COLUMN flags TEXT;
+  ALTER TABLE instances ADD COLUMN frame_quality TEXT;
+  `,
 ];

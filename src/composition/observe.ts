@@ -49,5 +49,9 @@ export function observe(events: PipelineEmitter, metrics: Metrics, logger: Logge
       open ? 'destination paused' : 'destination back',
     ),
   );
+  events.on('reviewed', ({ study, series, verdict, reviewer }) => {
+    metrics.reviewed(verdict);
+    logger.info({ study, series, verdict, reviewer }, 'series reviewed');
+  });
   events.on('listenerError', (error) => logger.error({ err: error }, 'an event listener failed'));
 }

@@ -126,6 +126,7 @@ const rule = strict({
   to: z.array(text('the name of a destination'), { error: "a list of destinations' names" }).default([]),
   priority: whole(-100, 100, 'a priority').default(0),
   deliver: z.enum(['series', 'slice'], { error: 'series or slice' }).default('series'),
+  hold: z.enum(['no', 'until accepted'], { error: 'no or until accepted' }).default('no'),
   complete: strict({
     quiet: milliseconds.prefault('5s'),
     maxAge: milliseconds.prefault('10m'),
@@ -221,6 +222,11 @@ export const configSchema = strict({
     stowRequestBytes: bytes.prefault('64GiB'),
     stowInstances: whole(1, 1_000_000, 'instances in one STOW-RS request').default(20_000),
     freeDiskBytes: bytes.prefault('1GiB'),
+  }).prefault({}),
+  page: strict({
+    patient: z
+      .enum(['full', 'initials', 'masked'], { error: 'full, initials or masked' })
+      .default('initials'),
   }).prefault({}),
   log: strict({
     level: z

@@ -29,6 +29,10 @@ export interface CorrectedFile {
   sopClass: string;
   transferSyntax: string;
   quality: object;
+  /** Remarks of the safeguards. */
+  flags?: readonly string[];
+  /** Quality of each frame, where there are several. */
+  frameQuality?: readonly object[];
   ms: object;
 }
 
@@ -131,7 +135,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     );
     const latencyMs = Math.max(0, archive.clock.now() - source.receivedAt);
     const { quality, ms } = { quality: figuresOf(corrected.quality), ms: figuresOf(corrected.ms) };
-    events.emit('corrected', { source, derived, latencyMs, ms, quality });
+    events.emit('corrected', { source, derived, latencyMs, ms, quality, flags: derived.flags ?? [] });
   }
 
   async function keep(
@@ -179,6 +183,8 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
           deliver: source.deliver,
           priority: source.priority,
           quality: figuresOf(corrected.quality),
+          ...(corrected.flags && { flags: [...corrected.flags] }),
+          ...(corrected.frameQuality && { frameQuality: corrected.frameQuality.map(figuresOf) }),
           receivedAt: archive.clock.now(),
           attributes: o.attributesOf(corrected.file),
         },

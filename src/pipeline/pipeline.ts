@@ -26,7 +26,9 @@ import {
   createSeriesTracker,
   deliveryKind,
   PipelineEmitter,
+  type Review,
   type Rule,
+  reviewSeries,
   type SeriesIndex,
 } from '../series/index.js';
 import { type CorrectingOptions, type Model, startCorrecting } from './correcting.js';
@@ -68,6 +70,11 @@ export interface Pipeline {
   start(): void;
   /** Tries now what of a series failed or waits. undefined: no such series. */
   retry(idOrUid: number | string): Promise<Replayed | undefined>;
+  /** Keeps what a person decided who looked at a series. undefined: no such series. */
+  review(
+    idOrUid: number | string,
+    review: Pick<Review, 'verdict' | 'comment' | 'reviewer'>,
+  ): Promise<Review | undefined>;
   /** The association or request with this id is over. */
   associationEnded(id: string): void;
   /** The same for a sender that names the series. */
@@ -187,6 +194,10 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
     },
     retry: (idOrUid) =>
       replaySeries({ archive, queue, tracker, index, delivery, rules: o.rules, dicom: o.dicom }, idOrUid),
+    async review(idOrUid, review) {
+      const view = index.get(idOrUid);
+      return view && reviewSeries({ archive, tracker, events }, view, review);
+    },
     associationEnded: (id) => tracker.associationEnded(id),
     senderEnded: (series) => tracker.senderEnded(series),
     async close(graceMs) {

@@ -46,6 +46,8 @@ export interface Metrics {
   /** Last slice received → last derived instance accepted by the destination. */
   seriesDelivered(o: { destination: string; turnaroundMs: number }): void;
   delivered(o: { destination: string; outcome: DeliveryOutcome; instances?: number }): void;
+  /** A person accepted or rejected a series. */
+  reviewed(verdict: 'accepted' | 'rejected'): void;
   engine(o: { engine: string; provider: string; device: string; version: string }): void;
   model(o: { name: string; version: string; sha256: string }): void;
   /** The text that Prometheus reads, and its media type. */
@@ -114,6 +116,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const corrections = counter('mcnet_corrections_total', 'Instances by the end of their correction.', [
     'outcome',
   ]);
+  const reviews = counter('mcnet_reviews_total', 'Series that a person accepted or rejected.', ['verdict']);
   const deliveries = counter(
     'mcnet_deliveries_total',
     'Derived instances by what their destination answered.',
@@ -190,6 +193,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       turnaround.observe({ destination: destinationLabel(destination) }, turnaroundMs / 1000),
     delivered: ({ destination, outcome, instances = 1 }) =>
       deliveries.inc({ destination: destinationLabel(destination), outcome }, instances),
+    reviewed: (verdict) => reviews.inc({ verdict }),
     engine({ engine, provider, device, version }) {
       engineInfo.reset();
       engineInfo.set({ engine, provider, device, version }, 1);

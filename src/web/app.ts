@@ -25,8 +25,8 @@ export interface WebApp {
   close(): void;
 }
 
-/** The page's files: beside the sources, or where a package keeps them; the same in both from dist/src/web. */
-const UI = fileURLToPath(new URL('../../../src/web/ui', import.meta.url));
+/** The page's files, as Vite built them. */
+const UI = fileURLToPath(new URL('./ui', import.meta.url));
 
 /** Errors become a sentence without internals; what happened stands in the log. */
 function errorAnswer(logger: WebParts['logger']): ErrorRequestHandler {

@@ -189,6 +189,17 @@ export async function startFakeServer(changes: Partial<WebParts> & { port?: numb
       retried.push(uid);
       return { corrections: 0, deliveries: 2 };
     },
+    provenance: async (uid) => (all.some((series) => series.series === uid) ? [] : undefined),
+    async review(uid, review) {
+      const series = all.find((one) => one.series === uid);
+      if (!series) return undefined;
+      series.review = { ...review, at: Date.now() };
+      return series.review;
+    },
+    reviews(uid) {
+      const series = all.find((one) => one.series === uid);
+      return series && (series.review ? [series.review] : []);
+    },
     status: () => ({
       version: '0.1.0',
       aeTitle: 'MCNET',
