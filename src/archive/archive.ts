@@ -10,6 +10,7 @@ import { type Database, openDatabase } from './database.js';
 import { type InstanceFiles, openInstanceFiles, type PartFile } from './files.js';
 import {
   type Instance,
+  type InstanceFlag,
   type InstanceRow,
   type InstanceState,
   instanceOf,
@@ -43,7 +44,7 @@ export interface NewInstance {
   deliver?: 'series' | 'slice';
   priority?: number;
   quality?: Record<string, number>;
-  flags?: string[];
+  flags?: InstanceFlag[];
   frameQuality?: Record<string, number>[];
   /** Default true: it takes the place of the version before. False: it is kept beside it. */
   current?: boolean;

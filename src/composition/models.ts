@@ -4,7 +4,7 @@ import type { Instance } from '../archive/index.js';
 import type { Config } from '../config/index.js';
 import { type Corrector, createCorrector } from '../correction/index.js';
 import type { Derivation } from '../dicom/index.js';
-import type { EngineDescription } from '../inference/index.js';
+import { DEFAULT_SAFEGUARDS, type EngineDescription, type Safeguards } from '../inference/index.js';
 import type { Model } from '../pipeline/index.js';
 import type { Metrics } from '../telemetry/index.js';
 import { VERSION } from '../version.js';
@@ -22,10 +22,18 @@ export interface ModelsOptions {
   onEngineChange?(now: EngineDescription, reason: string): void;
 }
 
-/** Digest of what in the configuration decides the content of a derived instance, besides the model. */
-function configurationDigest(config: Pick<Config, 'seriesNumber'>): string {
+/**
+ * Digest of what in the configuration decides the content of a derived instance, besides the model. Safeguards count
+ * where they keep pixels as they are: the same source then gives another object.
+ */
+function configurationDigest(config: Pick<Config, 'seriesNumber'>, safeguards?: Safeguards): string {
+  const { skipBelow, maxResidual, domain, onFlag } = safeguards ?? DEFAULT_SAFEGUARDS;
+  const kept = {
+    ...(skipBelow !== undefined && { skipBelow }),
+    ...(onFlag === 'pass through' && { passThrough: { maxResidual, domain } }),
+  };
   return createHash('sha256')
-    .update(JSON.stringify({ seriesNumberOffset: config.seriesNumber.offset }))
+    .update(JSON.stringify({ seriesNumberOffset: config.seriesNumber.offset, ...kept }))
     .digest('hex');
 }
 
@@ -35,10 +43,11 @@ export function derivationOf(
   config: Pick<Config, 'seriesNumber'>,
   deviceUid: string,
   at: Date,
+  safeguards?: Safeguards,
 ): Derivation {
   return {
     model: { name: model.name, version: model.version, sha256: model.sha256 },
-    configurationDigest: configurationDigest(config),
+    configurationDigest: configurationDigest(config, safeguards),
     softwareVersion: VERSION,
     manufacturer: 'MC-Net server',
     deviceUid,
@@ -89,10 +98,14 @@ export async function openModels(options: ModelsOptions): Promise<Models> {
     for (const name of new Set(names)) {
       const corrector = await openCorrector(name, options);
       const { model } = corrector.describe();
+      const safeguards = (source: Instance) =>
+        config.rules.find((rule) => rule.name === source.rule)?.safeguards ?? DEFAULT_SAFEGUARDS;
       byName.set(name, {
         corrector,
+        safeguards,
         // The moment of receipt, so that the same source gives the same bytes however often it is corrected.
-        derivation: (source: Instance) => derivationOf(model, config, deviceUid, new Date(source.receivedAt)),
+        derivation: (source: Instance) =>
+          derivationOf(model, config, deviceUid, new Date(source.receivedAt), safeguards(source)),
       });
     }
   } catch (error) {

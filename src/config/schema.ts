@@ -15,6 +15,11 @@ function whole(min: number, max: number, what: string) {
   return z.int({ error: expected }).min(min, { error: expected }).max(max, { error: expected });
 }
 
+function share(what: string) {
+  const expected = `${what}, a number from 0 to 1`;
+  return z.number({ error: expected }).min(0, { error: expected }).max(1, { error: expected });
+}
+
 const milliseconds = (() => {
   const expected = 'a duration such as 500ms, 5s, 10m, 2h or 7d';
   return z
@@ -126,6 +131,12 @@ const rule = strict({
   to: z.array(text('the name of a destination'), { error: "a list of destinations' names" }).default([]),
   priority: whole(-100, 100, 'a priority').default(0),
   deliver: z.enum(['series', 'slice'], { error: 'series or slice' }).default('series'),
+  safeguards: strict({
+    skipBelow: share('an estimated severity').optional(),
+    maxResidual: share('a share of the energy').default(0.05),
+    domain: z.enum(['check', 'off'], { error: 'check or off' }).default('check'),
+    onFlag: z.enum(['deliver', 'pass through'], { error: 'deliver or pass through' }).default('deliver'),
+  }).prefault({}),
   hold: z.enum(['no', 'until accepted'], { error: 'no or until accepted' }).default('no'),
   complete: strict({
     quiet: milliseconds.prefault('5s'),

@@ -1,5 +1,5 @@
 import type { Derivation, DicomErrorCode } from '../dicom/index.js';
-import type { Quality } from '../inference/index.js';
+import type { Flag, ModelManifest, Quality, Safeguards } from '../inference/index.js';
 import type { NetworkInputOptions } from '../inference/preprocess/index.js';
 import type { CorrectionErrorCode } from './error.js';
 
@@ -8,6 +8,9 @@ export interface WorkerSettings {
   input: NetworkInputOptions;
   /** Frames of one object that may be under way to the network at the same time. */
   window: number;
+  /** What the model is made for. */
+  intended: ModelManifest['intended'];
+  severity?: ModelManifest['severity'];
 }
 
 /** What the main thread tells a correction worker. `id` names a request for as long as it lives. */
@@ -18,6 +21,8 @@ export type ToWorker =
       id: number;
       source: { path: string } | { bytes: Uint8Array };
       derivation: Derivation;
+      /** Without them nothing is flagged, and every frame is corrected. */
+      safeguards?: Safeguards | undefined;
       anyway: boolean;
     }
   /** The network's answer to a frame; its buffer is handed over. */
@@ -53,5 +58,9 @@ export interface WorkerResult {
   rows: number;
   columns: number;
   quality: Quality;
+  /** Remarks of the safeguards. */
+  flags: Flag[];
+  /** Quality of each frame, where there are several. */
+  frameQuality?: Quality[];
   ms: { read: number; decode: number; preprocess: number; postprocess: number };
 }

@@ -16,6 +16,8 @@ export interface Derivation {
   at: Date;
   /** short remarks about this instance, for Image Comments */
   flags?: string[];
+  /** Frames (from 0) whose pixels are the source's, because the correction was not applied to them. */
+  unchanged?: number[];
   /** n in "source series number × 100 + n", default 1 */
   seriesNumberOffset?: number;
   /** default " MC-Net" */
@@ -72,12 +74,20 @@ function code(value: string, scheme: string, meaning: string): OutgoingElement[]
 /** Derivation Description and Derivation Code Sequence: PS3.3 C.7.6.1.1.3. */
 export function derivationMacro(
   d: Derivation,
+  frames = 1,
 ): [OutgoingElement & { bytes: Buffer }, OutgoingElement & { items: OutgoingElement[][] }] {
   const { name, version, sha256 } = d.model;
-  const description = `Motion artifact correction by ${EQUIPMENT_MODEL_NAME}, model ${name} ${version}, weights sha256 ${sha256.slice(0, 16)}, configuration ${d.configurationDigest.slice(0, 16)}`;
+  const none = (d.unchanged?.length ?? 0) >= frames;
+  const applied = none ? ' not applied' : '';
+  const some =
+    none || !d.unchanged?.length ? '' : `, not applied to ${d.unchanged.length} of ${frames} frames`;
+  const description = `Motion artifact correction${applied} by ${EQUIPMENT_MODEL_NAME}, model ${name} ${version}, weights sha256 ${sha256.slice(0, 16)}, configuration ${d.configurationDigest.slice(0, 16)}${some}`;
+  const applyCode = none
+    ? code('MOTIONPASSED', CODING_SCHEME, 'Motion artifact correction not applied')
+    : code('MOTIONCORR', CODING_SCHEME, 'Motion artifact correction');
   return [
     text('DerivationDescription', 'ST', ascii(description, 1024)),
-    sequence('DerivationCodeSequence', [code('MOTIONCORR', CODING_SCHEME, 'Motion artifact correction')]),
+    sequence('DerivationCodeSequence', [applyCode]),
   ];
 }
 

@@ -4,10 +4,12 @@ import {
   digestOf,
   type IndexedAttributes,
   type Instance,
+  type InstanceFlag,
   isDiskFull,
   type Source,
   smallBytes,
 } from '../archive/index.js';
+import type { Safeguards } from '../inference/index.js';
 import { correctKind } from '../intake/index.js';
 import {
   type Job,
@@ -30,7 +32,7 @@ export interface CorrectedFile {
   transferSyntax: string;
   quality: object;
   /** Remarks of the safeguards. */
-  flags?: readonly string[];
+  flags?: readonly InstanceFlag[];
   /** Quality of each frame, where there are several. */
   frameQuality?: readonly object[];
   ms: object;
@@ -38,9 +40,18 @@ export interface CorrectedFile {
 
 /** One model, ready to correct. `D` is the derivation that dicom.deriveInstance takes. */
 export interface Model<D> {
-  corrector: { correct(r: { path: string; derivation: D; signal?: AbortSignal }): Promise<CorrectedFile> };
+  corrector: {
+    correct(r: {
+      path: string;
+      derivation: D;
+      safeguards?: Safeguards;
+      signal?: AbortSignal;
+    }): Promise<CorrectedFile>;
+  };
   /** A function of the instance as it is in the archive, the model's version and the configuration: nothing else. */
   derivation(source: Instance): D;
+  /** What the rule that sent the instance here wants flagged, skipped or passed through. */
+  safeguards?(source: Instance): Safeguards;
 }
 
 export interface CorrectingOptions<D> {
@@ -124,6 +135,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     const corrected = await model.corrector.correct({
       path: source.path,
       derivation,
+      ...(model.safeguards && { safeguards: model.safeguards(source) }),
       signal: context.signal,
     });
     if (context.signal.aborted) throw context.signal.reason;

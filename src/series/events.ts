@@ -35,7 +35,7 @@ export interface PipelineEvents {
       ms: Record<string, number>;
       quality: Record<string, number>;
       /** Remarks of the safeguards. */
-      flags: readonly string[];
+      flags: readonly { kind: string; message: string }[];
     },
   ];
   correctionFailed: [{ source: Instance; reason: string; permanent: boolean; attempts: number }];

@@ -149,7 +149,8 @@ export function createSeriesIndex(archive: Archive, queue: Queue): SeriesIndex {
       ...(row.verdict !== null && { review: reviewsOf(archive, row.id)[0]! }),
       flagged: db.get<{ n: number }>(
         `SELECT COUNT(*) AS n FROM instances d JOIN instances i ON i.id = d.derived_from
-         WHERE i.series_id = ? AND i.current = 1 AND d.current = 1 AND d.flags IS NOT NULL`,
+         WHERE i.series_id = ? AND i.current = 1 AND d.current = 1 AND d.flags IS NOT NULL
+           AND EXISTS (SELECT 1 FROM json_each(d.flags) WHERE json_extract(value, '$.kind') != 'skipped')`,
         row.id,
       )!.n,
     };

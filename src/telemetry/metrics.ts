@@ -46,6 +46,8 @@ export interface Metrics {
   /** Last slice received → last derived instance accepted by the destination. */
   seriesDelivered(o: { destination: string; turnaroundMs: number }): void;
   delivered(o: { destination: string; outcome: DeliveryOutcome; instances?: number }): void;
+  /** The safeguards remarked something about an instance. */
+  flagged(kind: string): void;
   /** A person accepted or rejected a series. */
   reviewed(verdict: 'accepted' | 'rejected'): void;
   engine(o: { engine: string; provider: string; device: string; version: string }): void;
@@ -116,6 +118,11 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const corrections = counter('mcnet_corrections_total', 'Instances by the end of their correction.', [
     'outcome',
   ]);
+  const flagged = counter(
+    'mcnet_instances_flagged_total',
+    'Corrected instances by what the safeguards remarked: skipped, residual, contrast, matrix, orientation.',
+    ['kind'],
+  );
   const reviews = counter('mcnet_reviews_total', 'Series that a person accepted or rejected.', ['verdict']);
   const deliveries = counter(
     'mcnet_deliveries_total',
@@ -193,6 +200,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       turnaround.observe({ destination: destinationLabel(destination) }, turnaroundMs / 1000),
     delivered: ({ destination, outcome, instances = 1 }) =>
       deliveries.inc({ destination: destinationLabel(destination), outcome }, instances),
+    flagged: (kind) => flagged.inc({ kind }),
     reviewed: (verdict) => reviews.inc({ verdict }),
     engine({ engine, provider, device, version }) {
       engineInfo.reset();

@@ -92,7 +92,7 @@ export interface SliceView {
   /** The figures of each frame, where there are several. */
   frameQuality?: readonly Readonly<Record<string, number>>[];
   /** What the safeguards remarked. */
-  flags?: readonly string[];
+  flags?: readonly { kind: string; message: string }[];
   /** Of the source; the corrected image is described alike. Absent for what is no monochrome image. */
   image?: ImageView;
 }

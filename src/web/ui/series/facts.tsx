@@ -28,7 +28,7 @@ export function SliceFacts({ slot }: { slot: Slot | undefined }) {
       </h2>
       <ul class="plain small">
         {flags.map((flag) => (
-          <li key={flag}>{flag}</li>
+          <li key={flag.kind}>{flag.message}</li>
         ))}
       </ul>
     </section>

@@ -12,7 +12,7 @@ import { Help } from '../help.js';
 import { useShortcuts } from '../keyboard.js';
 import { know, useLive } from '../live.js';
 import { StateBadge, Verdict } from '../parts.js';
-import { slotsOf } from '../viewer/slots.js';
+import { isFlagged, slotsOf } from '../viewer/slots.js';
 import type { Stage, View } from '../viewer/stage.js';
 import { type Layout, type Tool, Viewer, windowed, zoomed } from '../viewer/viewer.js';
 import { Facts, SliceFacts } from './facts.js';
@@ -152,7 +152,7 @@ function Opened({ series }: { series: SeriesView }) {
   }, [playing, count]);
 
   const window = view.window ?? { center: 0, width: 1 };
-  const flagged = slots.flatMap((slot, index) => ((slot.slice.flags?.length ?? 0) > 0 ? [index] : []));
+  const flagged = slots.flatMap((slot, index) => (isFlagged(slot) ? [index] : []));
   const nextFlagged = () => {
     const next = flagged.find((index) => index > view.index) ?? flagged[0];
     if (next !== undefined) go(() => next);

@@ -1,6 +1,6 @@
 /** The quality figures of every slice, under each other; a click goes there. */
 import { useMemo } from 'preact/hooks';
-import type { Slot } from '../viewer/slots.js';
+import { isFlagged, type Slot } from '../viewer/slots.js';
 
 interface Measure {
   id: string;
@@ -20,7 +20,7 @@ export const MEASURES: readonly Measure[] = [
   {
     id: 'severity',
     label: 'Severity',
-    what: 'Estimated severity of motion, 0 (none) to 1, without a reference',
+    what: 'Estimate of 1 − SSIM with the slice as it would be without motion: 0 is none',
     after: (quality) => quality.severity,
     show: (value) => value.toFixed(2),
     zero: true,
@@ -76,7 +76,7 @@ function Chart({ slots, measure }: { slots: readonly Slot[]; measure: Measure })
       {slots.map((slot, index) => {
         const value = values[index];
         const was = earlier?.[index];
-        const flagged = (slot.slice.flags?.length ?? 0) > 0;
+        const flagged = isFlagged(slot);
         return (
           <g key={slot.ids.source}>
             {value !== undefined && (

@@ -13,6 +13,11 @@ export interface Slot {
   quality: Readonly<Record<string, number>> | undefined;
 }
 
+/** Whether the safeguards found something odd about it; that it needed no correction is nothing odd. */
+export function isFlagged({ slice }: Slot): boolean {
+  return slice.flags?.some(({ kind }) => kind !== 'skipped') ?? false;
+}
+
 /** Image Position on the normal of rows and columns. PS3.3 C.7.6.2.1.1 */
 function alongNormal(image: ImageView, frame: number): number | undefined {
   const at = image.frames[frame - 1]?.position;
