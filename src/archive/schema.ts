@@ -177,5 +177,33 @@ export const migrations: readonly string[] = [
   -- Of a derived instance, as JSON: remarks of the safeguards, and the figures of each frame where it has several.
   ALTER TABLE instances ADD COLUMN flags TEXT;
   ALTER TABLE instances ADD COLUMN frame_quality TEXT;
+
+  -- Reader studies. Which side is the corrected one follows from the secret; it is told nobody who rates.
+  CREATE TABLE reader_studies (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    secret TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE reader_cases (
+    reader_study TEXT NOT NULL REFERENCES reader_studies(id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    study TEXT NOT NULL,
+    series TEXT NOT NULL,
+    PRIMARY KEY (reader_study, number)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE reader_ratings (
+    reader_study TEXT NOT NULL REFERENCES reader_studies(id) ON DELETE CASCADE,
+    reader TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    preferred TEXT NOT NULL CHECK (preferred IN ('original', 'corrected', 'equal')),
+    corrected_side TEXT NOT NULL CHECK (corrected_side IN ('left', 'right')),
+    scores TEXT NOT NULL,
+    comment TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (reader_study, reader, number)
+  ) STRICT, WITHOUT ROWID;
   `,
 ];

@@ -7,10 +7,12 @@ import {
   number,
   openFrames,
   parsePart10,
+  type StoredPixels,
   string,
   strings,
 } from '../dicom/index.js';
 import type { Pipeline } from '../pipeline/index.js';
+import { createReaderStudies } from '../reader-study/index.js';
 import { reviewsOf } from '../series/index.js';
 import { createAbout, type PatientDisplay } from './about.js';
 import type { WebParts } from './app.js';
@@ -93,7 +95,7 @@ async function frameOf(
   archive: Pick<Archive, 'readFile'>,
   instance: Instance,
   frame: number,
-): Promise<PreviewFrame> {
+): Promise<PreviewFrame & { pixels: StoredPixels }> {
   const reader = await openFrames(parsePart10(await archive.readFile(instance)));
   if (frame > reader.count) throw new DicomError('undecodable', `there is no frame ${frame}`);
   return {
@@ -125,7 +127,16 @@ export function viewsOfPipeline(
   display: PatientDisplay = 'masked',
 ): Pick<
   WebParts,
-  'series' | 'slices' | 'provenance' | 'retry' | 'review' | 'reviews' | 'preview' | 'onSeriesChange'
+  | 'series'
+  | 'slices'
+  | 'provenance'
+  | 'pixels'
+  | 'studies'
+  | 'retry'
+  | 'review'
+  | 'reviews'
+  | 'preview'
+  | 'onSeriesChange'
 > {
   const { archive, events } = pipeline;
   const placeOf = createPlaces();
@@ -220,6 +231,19 @@ export function viewsOfPipeline(
         throw error;
       }
     },
+
+    async pixels(id, of, frame) {
+      const instance = of === 'source' ? archive.get(id) : derivedOf(archive, id);
+      if (!instance || instance.bytes > PREVIEW_BYTES) return undefined;
+      try {
+        return (await frameOf(archive, instance, frame)).pixels;
+      } catch (error) {
+        if (error instanceof DicomError) return undefined;
+        throw error;
+      }
+    },
+
+    studies: createReaderStudies(archive),
 
     onSeriesChange(listener) {
       const received = ({ instance }: { instance: Instance }) => listener(instance.series);

@@ -3,8 +3,15 @@ import type { Response } from 'express';
 /** Who uses the page when nobody has to log in. */
 export const NOBODY_IN_PARTICULAR = 'local';
 
-/** The name of the person whose request this is; authentication leaves it in `response.locals.principal`. */
+/** The name of the person who has logged in; authentication leaves it in `response.locals.principal`. */
+export function loggedInName(response: Response): string | undefined {
+  const principal = response.locals.principal as { name?: unknown; by?: unknown } | undefined;
+  if (typeof principal?.name !== 'string' || principal.name === '' || principal.by === 'open')
+    return undefined;
+  return principal.name;
+}
+
+/** Whose request this is, for what is kept with a name. */
 export function readerName(response: Response): string {
-  const principal = response.locals.principal as { name?: unknown } | undefined;
-  return typeof principal?.name === 'string' && principal.name !== '' ? principal.name : NOBODY_IN_PARTICULAR;
+  return loggedInName(response) ?? NOBODY_IN_PARTICULAR;
 }

@@ -154,3 +154,18 @@ export interface Readiness {
   ready: boolean;
   checks: readonly { name: string; ok: boolean; message: string }[];
 }
+
+/** What a reader's browser is told about a case: nothing that differs between the sides. */
+export interface CaseView {
+  token: string;
+  slices: { position?: number; image: ImageView }[];
+  window: { center: number; width: number };
+}
+
+export interface ReaderStudyView {
+  id: string;
+  name: string;
+  cases: number;
+  /** By the reader who asks. */
+  rated: number;
+}

@@ -4,8 +4,11 @@ import type { ProvenanceView, ReviewView, SeriesView, SliceView, StatusView } fr
 export type { AboutView, DestinationView, ImageView, ProvenanceView, ReviewView } from '../views.js';
 export type { SeriesView, SliceView, StatusView };
 
+/** The page's own address is wherever a proxy puts it: everything is relative to it. */
+export const ROOT = new URL(/\/reader-study\/[^/]*$/.test(location.pathname) ? '../' : './', location.href);
+
 async function ask<Answer>(path: string, init?: RequestInit): Promise<Answer> {
-  const response = await fetch(path, init);
+  const response = await fetch(new URL(path, ROOT), init);
   const body = (await response.json().catch(() => undefined)) as { error?: string } | undefined;
   if (!response.ok) throw new Error(body?.error ?? `The server answered ${response.status}.`);
   return body as Answer;

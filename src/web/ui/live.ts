@@ -1,6 +1,6 @@
 /** The series as the server tells them: read once, then followed by server-sent events. */
 import { useEffect, useState } from 'preact/hooks';
-import { getStatus, listSeries, type SeriesView, type StatusView } from './api.js';
+import { getStatus, listSeries, ROOT, type SeriesView, type StatusView } from './api.js';
 
 export interface Live {
   connection: 'connecting' | 'live' | 'lost';
@@ -58,7 +58,7 @@ async function readStatus(): Promise<void> {
 
 /** Follows the server until the page goes. */
 export function follow(): void {
-  const source = new EventSource('api/events');
+  const source = new EventSource(new URL('api/events', ROOT));
   source.addEventListener('hello', () => {
     change({ connection: 'live' });
     void reload();

@@ -18,6 +18,11 @@ export default defineConfig({
   build: {
     outDir: fileURLToPath(new URL('../../../dist/src/web/ui', import.meta.url)),
     emptyOutDir: true,
+    rolldownOptions: {
+      input: ['index.html', 'reader-study/index.html'].map((file) =>
+        fileURLToPath(new URL(file, import.meta.url)),
+      ),
+    },
     target: 'es2022',
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

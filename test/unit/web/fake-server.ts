@@ -212,6 +212,17 @@ export async function startFakeServer(changes: Partial<WebParts> & { port?: numb
       series: { delivered: 2 },
     }),
     preview: fakePreview,
+    pixels: async () => undefined,
+    studies: {
+      create: () => Promise.reject(new Error('this server is invented')),
+      list: () => [],
+      get: () => undefined,
+      rated: () => 0,
+      next: () => undefined,
+      turn: () => undefined,
+      rate: () => Promise.resolve(),
+      ratings: () => [],
+    },
     ...changes,
   });
   const server = await startWebServer(web.app, { host: '127.0.0.1', port: changes.port ?? 0 });

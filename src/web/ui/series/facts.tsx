@@ -1,6 +1,6 @@
 /** What is known of a series besides its pictures. */
 import type { ProvenanceView, SeriesView } from '../api.js';
-import { clock, duration, turnaround } from '../format.js';
+import { canRetry, clock, duration, turnaround } from '../format.js';
 import { Destinations, Fact, Progress, Retry } from '../parts.js';
 import type { Slot } from '../viewer/slots.js';
 
@@ -77,7 +77,7 @@ export function Facts({
             text: `${count}: ${reason}`,
           }))}
         />
-        <Retry series={series} name={title} />
+        {canRetry(series) && <Retry series={series} name={title} />}
       </section>
       {provenance.map((made) => (
         <section class="card" aria-label="How it was made" key={made.series}>

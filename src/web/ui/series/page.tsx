@@ -114,9 +114,9 @@ function Opened({ series }: { series: SeriesView }) {
     const stop = new AbortController();
     void loadViewer().then(async ([{ prefetch }, { dicomWebFrames, registerSlots }]) => {
       if (stop.signal.aborted) return;
-      registerSlots(slots, series.series, dicomWebFrames(series.study));
+      registerSlots(slots, dicomWebFrames({ study: series.study, series: series.series }));
       stage.setSlots(slots);
-      const again = slots.findIndex(({ ids }) => ids.source === kept.current);
+      const again = slots.findIndex(({ ids }) => ids.first === kept.current);
       const index = begun.current && again >= 0 ? again : Math.floor(slots.length / 2);
       if (!begun.current) {
         begun.current = true;
@@ -130,7 +130,7 @@ function Opened({ series }: { series: SeriesView }) {
   }, [stage, slots, series.series, series.study]);
 
   const count = slots.length;
-  kept.current = slots[view.index]?.ids.source;
+  kept.current = slots[view.index]?.ids.first;
   const go = useCallback(
     (to: (index: number) => number) =>
       change((now) => ({ ...now, index: Math.max(0, Math.min(count - 1, to(now.index))) })),

@@ -78,7 +78,7 @@ function Chart({ slots, measure }: { slots: readonly Slot[]; measure: Measure })
         const was = earlier?.[index];
         const flagged = isFlagged(slot);
         return (
-          <g key={slot.ids.source}>
+          <g key={slot.ids.first}>
             {value !== undefined && (
               <rect
                 class={flagged ? 'bar flagged' : 'bar'}

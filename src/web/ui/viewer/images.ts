@@ -1,7 +1,7 @@
-/** Loads frames through DICOMweb for Cornerstone: stored values as the server decodes them, and their difference. */
+/** Loads frames for Cornerstone: stored values as the server decodes them, and their difference. */
 import { cache, imageLoader, metaData, type Types, utilities } from '@cornerstonejs/core';
 import { api } from 'dicomweb-client';
-import type { ImageView } from '../api.js';
+import { type ImageView, ROOT } from '../api.js';
 import type { Slot } from './slots.js';
 
 const EXPLICIT_VR_LITTLE_ENDIAN = '1.2.840.10008.1.2.1';
@@ -12,71 +12,64 @@ export const RESIDUAL_COLORMAP = 'mcnet-residual';
 export const RESIDUAL_COLORS = { darker: [64, 166, 255], none: [0, 0, 0], brighter: [255, 158, 51] } as const;
 
 interface Known {
-  kind: 'source' | 'derived' | 'residual';
+  kind: 'first' | 'second' | 'residual';
   slot: Slot;
   image: ImageView;
   load(): Promise<ArrayBuffer>;
   /** Of a difference: the images that it is made of. */
-  of?: { source: string; derived: string };
+  of?: { first: string; second: string };
 }
 
 const known = new Map<string, Known>();
 
+/** Where the bytes of frames come from: stored values, little endian. */
 export interface FrameSource {
-  /** The bytes of a frame: stored values, little endian. */
-  frame(of: { series: string; sop: string; frame: number }): Promise<ArrayBuffer>;
+  first(slot: Slot, index: number): Promise<ArrayBuffer>;
+  second(slot: Slot, index: number): Promise<ArrayBuffer>;
 }
 
-/** Frames of a study from this server's own WADO-RS. */
-export function dicomWebFrames(study: string): FrameSource {
+/** Frames of a series and of what was derived from it, by this server's own WADO-RS. */
+export function dicomWebFrames({ study, series }: { study: string; series: string }): FrameSource {
   const client = new api.DICOMwebClient({
-    url: new URL('dicom-web', document.baseURI).href,
+    url: new URL('dicom-web', ROOT).href,
     singlepart: false,
     verbose: false,
   });
+  const frame = async (of: { series: string; sop: string }, number: number): Promise<ArrayBuffer> => {
+    const options = {
+      studyInstanceUID: study,
+      seriesInstanceUID: of.series,
+      sopInstanceUID: of.sop,
+      frameNumbers: [number],
+      mediaTypes: [{ mediaType: 'application/octet-stream', transferSyntaxUID: EXPLICIT_VR_LITTLE_ENDIAN }],
+    };
+    // Its type declarations lag behind the library.
+    const [bytes] = (await client.retrieveInstanceFrames(
+      options as unknown as Parameters<typeof client.retrieveInstanceFrames>[0],
+    )) as unknown as ArrayBuffer[];
+    if (!bytes) throw new Error('the server sent no frame');
+    return bytes;
+  };
   return {
-    async frame({ series, sop, frame }) {
-      const options = {
-        studyInstanceUID: study,
-        seriesInstanceUID: series,
-        sopInstanceUID: sop,
-        frameNumbers: [frame],
-        mediaTypes: [{ mediaType: 'application/octet-stream', transferSyntaxUID: EXPLICIT_VR_LITTLE_ENDIAN }],
-      };
-      // Its type declarations lag behind the library.
-      const [bytes] = (await client.retrieveInstanceFrames(
-        options as unknown as Parameters<typeof client.retrieveInstanceFrames>[0],
-      )) as unknown as ArrayBuffer[];
-      if (!bytes) throw new Error('the server sent no frame');
-      return bytes;
-    },
+    first: ({ slice, frame: number }) => frame({ series, sop: slice.sop }, number),
+    second: ({ slice, frame: number }) => frame(slice.derivedAt!, number),
   };
 }
 
 /** Makes the frames known by their image ids. */
-export function registerSlots(slots: readonly Slot[], series: string, frames: FrameSource): void {
-  for (const slot of slots) {
-    const { ids, image, slice, frame } = slot;
-    known.set(ids.source, {
-      kind: 'source',
-      slot,
-      image,
-      load: () => frames.frame({ series, sop: slice.sop, frame }),
-    });
-    const { derivedAt } = slice;
-    if (!derivedAt || !ids.derived || !ids.residual) continue;
-    known.set(ids.derived, {
-      kind: 'derived',
-      slot,
-      image,
-      load: () => frames.frame({ ...derivedAt, frame }),
-    });
+export function registerSlots(slots: readonly Slot[], frames: FrameSource): void {
+  for (const [index, slot] of slots.entries()) {
+    const { ids, image } = slot;
+    known.set(ids.first, { kind: 'first', slot, image, load: () => frames.first(slot, index) });
+    if (!ids.second) continue;
+    known.set(ids.second, { kind: 'second', slot, image, load: () => frames.second(slot, index) });
+    if (!ids.residual) continue;
     known.set(ids.residual, {
       kind: 'residual',
       slot,
       image,
       load: () => Promise.reject(new Error('a difference has no bytes of its own')),
-      of: { source: ids.source, derived: ids.derived },
+      of: { first: ids.first, second: ids.second },
     });
   }
 }
@@ -157,12 +150,12 @@ async function load(imageId: string): Promise<Types.IImage> {
   const it = known.get(imageId);
   if (!it) throw new Error(`no image is known as ${imageId}`);
   if (!it.of) return cornerstoneImage(imageId, it, storedValues(await it.load(), it.image));
-  const [source, derived] = await Promise.all([
-    imageLoader.loadAndCacheImage(it.of.source),
-    imageLoader.loadAndCacheImage(it.of.derived),
+  const [first, second] = await Promise.all([
+    imageLoader.loadAndCacheImage(it.of.first),
+    imageLoader.loadAndCacheImage(it.of.second),
   ]);
-  const before = source.getPixelData() as ArrayLike<number>;
-  const after = derived.getPixelData() as ArrayLike<number>;
+  const before = first.getPixelData() as ArrayLike<number>;
+  const after = second.getPixelData() as ArrayLike<number>;
   const sign = it.image.inverted ? -1 : 1;
   const difference = new Float32Array(before.length);
   for (let i = 0; i < difference.length; i++) difference[i] = sign * (after[i]! - before[i]!);

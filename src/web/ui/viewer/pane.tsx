@@ -28,7 +28,7 @@ export function Pane({ kind, label, stage, slot, view, count, clip, onPointerDow
   }, [stage, kind]);
   const there = slot?.ids[kind] !== undefined;
   const edges = slot && edgesOf(slot.image);
-  const first = kind === 'source';
+  const first = kind === 'first';
   const clipped = clip === undefined ? undefined : `inset(0 0 0 ${100 * clip}%)`;
   return (
     <figure

@@ -8,8 +8,8 @@ export interface Slot {
   image: ImageView;
   /** Millimetres along the slices' normal, where the header tells. */
   position?: number;
-  /** Cornerstone image ids; the corrected ones only where there is a corrected image. */
-  ids: { source: string; derived?: string; residual?: string };
+  /** Cornerstone image ids; first: the original; the others only where there is a corrected image. */
+  ids: { first: string; second?: string; residual?: string };
   quality: Readonly<Record<string, number>> | undefined;
 }
 
@@ -46,9 +46,9 @@ export function slotsOf(slices: readonly SliceView[]): Slot[] {
         image,
         ...(position !== undefined && { position }),
         ids: {
-          source: `mcnet:source/${slice.sop}/${frame}`,
+          first: `mcnet:source/${slice.sop}/${frame}`,
           ...(derivedAt && {
-            derived: `mcnet:derived/${derivedAt.sop}/${frame}`,
+            second: `mcnet:derived/${derivedAt.sop}/${frame}`,
             residual: `mcnet:residual/${derivedAt.sop}/${frame}`,
           }),
         },

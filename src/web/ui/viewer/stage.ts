@@ -10,7 +10,7 @@ import {
 import { RESIDUAL_COLORMAP, registerLoader } from './images.js';
 import type { Slot } from './slots.js';
 
-export type PaneKind = 'source' | 'derived' | 'residual';
+export type PaneKind = 'first' | 'second' | 'residual';
 
 /** What all panes have in common. */
 export interface View {
@@ -143,7 +143,7 @@ export function createStage(): Stage {
   }
 
   async function windowOf(index: number) {
-    const id = slots[index]?.ids.source;
+    const id = slots[index]?.ids.first;
     if (id === undefined) return undefined;
     const { windowCenter, windowWidth } = await imageLoader.loadAndCacheImage(id);
     return { center: Number(windowCenter), width: Number(windowWidth) };
@@ -196,7 +196,7 @@ export function prefetch(slots: readonly Slot[], from: number, signal: AbortSign
   const order = slots
     .map((slot, index) => ({ slot, away: Math.abs(index - from) }))
     .sort((a, b) => a.away - b.away)
-    .flatMap(({ slot }) => [slot.ids.source, ...(slot.ids.derived ? [slot.ids.derived] : [])]);
+    .flatMap(({ slot }) => [slot.ids.first, ...(slot.ids.second ? [slot.ids.second] : [])]);
   let next = 0;
   const work = async () => {
     while (next < order.length && !signal.aborted) {

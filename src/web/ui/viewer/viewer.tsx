@@ -16,7 +16,7 @@ export interface ViewerProps {
   tool: Tool;
   /** Where the divider of the swipe layout is, 0 to 1. */
   divider: number;
-  labels?: { source: string; derived: string };
+  labels?: { first: string; second: string };
   onScroll(slices: number): void;
   onChange(change: (view: View) => View): void;
   onDivider(share: number): void;
@@ -54,7 +54,7 @@ export function Viewer(props: ViewerProps) {
   latest.current = props;
   const wheel = useRef(0);
   const slot = slots[view.index];
-  const labels = { source: 'Original', derived: 'Corrected', ...props.labels, residual: 'Residual' };
+  const labels = { first: 'Original', second: 'Corrected', ...props.labels, residual: 'Residual' };
 
   useEffect(() => {
     if (!stage) return;
@@ -124,7 +124,7 @@ export function Viewer(props: ViewerProps) {
       view={view}
       count={slots.length}
       label={labels[kind]}
-      clip={layout === 'swipe' && kind === 'derived' ? props.divider : undefined}
+      clip={layout === 'swipe' && kind === 'second' ? props.divider : undefined}
       onPointerDown={drag}
     />
   );
@@ -141,13 +141,13 @@ export function Viewer(props: ViewerProps) {
     >
       {layout === 'side' ? (
         <>
-          {pane('source')}
-          {pane('derived')}
+          {pane('first')}
+          {pane('second')}
         </>
       ) : (
         <div class="swipe-stack">
-          {pane('source')}
-          {pane('derived')}
+          {pane('first')}
+          {pane('second')}
           <SwipeDivider share={props.divider} onMove={props.onDivider} />
         </div>
       )}
