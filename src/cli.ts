@@ -40,6 +40,20 @@ ${exitCodes}`,
   .action(run(async () => (await import('./commands/serve.js')).serve));
 
 program
+  .command('gateway')
+  .description('Receives, archives and delivers; workers that share its Redis server correct.')
+  .addOption(configOption())
+  .addHelpText('after', `\nExamples:\n  mcnet gateway --config /etc/mcnet.yaml\n${exitCodes}`)
+  .action(run(async () => (await import('./commands/gateway.js')).gateway));
+
+program
+  .command('worker')
+  .description('Corrects what gateways have put into the Redis server, until it is told to stop.')
+  .addOption(configOption())
+  .addHelpText('after', `\nExamples:\n  mcnet worker --config /etc/mcnet.yaml\n${exitCodes}`)
+  .action(run(async () => (await import('./commands/worker.js')).worker));
+
+program
   .command('correct')
   .description('Corrects DICOM files into a folder: the same code path as the server.')
   .argument('<paths...>', 'files and folders')
@@ -86,6 +100,32 @@ const wholeNumber = (text: string) => {
 
 const urlOption = () =>
   new Option('--url <address>', 'a running server').env('MCNET_URL').default('http://127.0.0.1:8080');
+program
+  .command('fetch')
+  .description('Has a running server fetch series from a source, an archive that its configuration names.')
+  .option('-s, --source <name>', 'the source')
+  .option('--study <uid>', 'Study Instance UID: all its series, or the one that --series names')
+  .option('--series <uid>', 'Series Instance UID')
+  .option('--accession <number>', 'Accession Number')
+  .option('--patient <id>', 'Patient ID')
+  .option('--date <date>', 'Study Date or a range: 20260131, 20260101-20260131')
+  .option('--modality <code>', 'only series of this modality')
+  .option('--description <text>', 'only series of this description; * stands for any characters')
+  .option('--wait', 'until everything is fetched or failed')
+  .option('--list', 'what was asked for, the latest first')
+  .addOption(urlOption())
+  .addOption(jsonOption())
+  .addHelpText(
+    'after',
+    `
+Examples:
+  mcnet fetch --source pacs --study 1.2.840.1 --series 1.2.840.1.4 --wait
+  mcnet fetch --source pacs --accession 4711 --modality MR
+  mcnet fetch --list
+${exitCodes}`,
+  )
+  .action(run(async () => (await import('./commands/fetch.js')).fetchSeries));
+
 const series = program.command('series').description('The series of a running server.');
 series
   .command('ls')

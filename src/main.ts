@@ -1,10 +1,12 @@
 /** The composition root: configuration in, parts wired, started and stopped in order; nothing else. */
 import { join } from 'node:path';
+import { type Correction, correctionHere } from './composition/correction.js';
 import { addressOf, openDestinations } from './composition/destinations.js';
 import { openDicomWeb } from './composition/dicomweb.js';
 import { startProvider } from './composition/dimse-provider.js';
 import { openServices } from './composition/dimse-services.js';
-import { openModels } from './composition/models.js';
+import { openFetching } from './composition/fetching.js';
+import { correctionElsewhere } from './composition/gateway.js';
 import { observe } from './composition/observe.js';
 import type { Config } from './config/index.js';
 import * as dicom from './dicom/index.js';
@@ -22,6 +24,8 @@ import {
 
 export interface RunningServer {
   dicomPort: number;
+  /** Of secure associations, where they have a port of their own. */
+  dicomTlsPort?: number;
   httpPort: number;
   /** The page's address. */
   url: string;
@@ -37,9 +41,6 @@ export interface RunningServer {
  * @throws Error with a sentence when a model, the engine, the data folder or a port cannot be had: nothing runs then
  */
 export async function startServer(config: Config, logger: Logger): Promise<RunningServer> {
-  if (config.queue !== 'embedded') {
-    throw new Error(`queue: "${config.queue}" cannot be used yet; expected embedded`);
-  }
   const startedAt = Date.now();
   // Undone in reverse, whether the start fails halfway or the server stops.
   const stops: (() => unknown)[] = [];
@@ -48,7 +49,6 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
   };
   try {
     let associations = () => 0;
-    let engineProblem = '';
     const metrics = createMetrics({
       knownSources: config.peers.map((peer) => peer.aeTitle),
       knownDestinations: Object.keys(config.destinations),
@@ -63,26 +63,11 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
         associations: () => associations(),
       },
     });
-    const models = await openModels({
-      config,
-      deviceUid: dicom.uidFromName(`device\n${join(config.data, 'archive')}\n${config.aeTitle}`),
-      metrics,
-      onEngineChange(now, reason) {
-        engineProblem = reason;
-        metrics.engine(now);
-        logger.error(
-          { engine: now.engine, device: now.device, reason },
-          'the engine failed; another took over',
-        );
-      },
-    });
-    stops.push(() => models.close());
-    const corrector = [...models.byName.values()][0]?.corrector;
-    const described = corrector?.describe();
-    if (described) {
-      metrics.engine(described.engine);
-      metrics.model(described.model);
-    }
+    const deviceUid = dicom.uidFromName(`device\n${join(config.data, 'archive')}\n${config.aeTitle}`);
+    const parts = { config, deviceUid, metrics, logger };
+    const correction: Correction =
+      config.queue === 'embedded' ? await correctionHere(parts) : await correctionElsewhere(parts);
+    stops.push(() => correction.close());
 
     const destinations = openDestinations(config);
     const pipeline = await openPipeline({
@@ -91,9 +76,10 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       duplicates: config.duplicates,
       minFreeBytes: config.limits.freeDiskBytes,
       dicom,
-      models: models.byName,
+      models: correction.models,
+      elsewhere: correction.elsewhere,
       destinations,
-      concurrency: { correct: corrector?.concurrency ?? 1, deliver: config.concurrency.deliveries },
+      concurrency: { correct: correction.concurrency, deliver: config.concurrency.deliveries },
       retry: {
         deliver: {
           baseMs: config.retry.first,
@@ -103,6 +89,8 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       },
     });
     stops.push(() => pipeline.close());
+    await correction.attach(pipeline);
+    stops.push(() => correction.stop());
     observe(pipeline.events, metrics, logger);
     logger.info({ ...pipeline.recovery }, 'archive opened');
 
@@ -117,27 +105,24 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     associations = () => provider.associations();
     stops.push(() => provider.close());
 
+    const { fetching, pulling } = openFetching(config, pipeline, logger);
+    stops.push(() => pulling.close());
+
     const readiness = async (): Promise<Readiness> => {
       const free = await pipeline.archive.freeBytes().catch(() => 0);
       const more = pipeline.intake.acceptMore();
-      const engine = corrector?.describe().engine;
       const checks = [
-        {
-          name: 'engine',
-          ok: engine !== undefined && engineProblem === '',
-          message:
-            engineProblem || (engine ? `${engine.engine} on ${engine.device}` : 'no rule names a model'),
-        },
+        ...correction.checks(),
         { name: 'archive', ok: more === true, message: more === true ? `${free} bytes free` : more.reason },
       ];
-      return { ready: checks.every(({ ok }) => ok), checks };
+      return { ready: checks.every(({ ok, required }) => ok || required === false), checks };
     };
     const status = async (): Promise<StatusView> => ({
       version: VERSION,
       aeTitle: config.aeTitle,
       startedAt,
-      engine: corrector?.describe().engine ?? { engine: 'none', device: '', provider: '', version: '' },
-      model: described?.model ?? { name: 'none', version: '', sha256: '' },
+      engine: correction.engine(),
+      model: correction.model ?? { name: 'none', version: '', sha256: '' },
       queues: pipeline.queue.stats().map(({ kind, queued, leased, dead, oldestMs }) => ({
         queue: kind,
         jobs: queued + leased,
@@ -162,6 +147,8 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
       dicomWeb: dicomWeb.router,
       ...viewsOfPipeline(pipeline, config.page.patient),
       status,
+      fetching,
+      pulls: () => pulling.views(),
     });
     const http = await startWebServer(web.app, config.http);
     stops.push(async () => {
@@ -170,20 +157,26 @@ export async function startServer(config: Config, logger: Logger): Promise<Runni
     });
     pipeline.start();
     services.start();
+    fetching.start();
+    pulling.start();
     logger.info(
       {
         version: VERSION,
         aeTitle: config.aeTitle,
         dicom: `${config.dimse.host}:${provider.port}`,
+        ...(provider.securePort !== undefined && {
+          dicomTls: `${config.dimse.host}:${provider.securePort}`,
+        }),
         page: http.url,
       },
       'listening',
     );
     return {
       dicomPort: provider.port,
+      ...(provider.securePort !== undefined && { dicomTlsPort: provider.securePort }),
       httpPort: http.port,
       url: http.url,
-      engine: () => corrector?.describe().engine.engine ?? 'none',
+      engine: () => correction.engine().engine,
       events: pipeline.events,
       close: stopAll,
     };

@@ -29,7 +29,8 @@ export interface NewInstance {
   version: number;
   sopClass: string;
   transferSyntax: string;
-  digest: string;
+  /** Without it, it is taken while the file is written: only for a part that is all in memory. */
+  digest?: string;
   dataSetOffset: number;
   origin: 'received' | 'derived';
   derivedFrom?: number;
@@ -174,22 +175,23 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
   await db.sync();
   let bytes = db.get<{ total: number }>('SELECT COALESCE(SUM(bytes), 0) AS total FROM instances')!.total;
 
-  function insert(path: string, size: number, n: NewInstance): Instance {
-    const seriesId = ensureSeries(n);
+  function insert(path: string, size: number, digest: string, n: NewInstance): Instance {
+    const series = ensureSeries(n);
     const current = n.current ?? true;
-    if (current && n.version > 1) supersede(seriesId, n.sop);
+    if (current && n.version > 1) supersede(series.id, n.sop);
+    const destinations = n.destinations ?? [];
     const { id } = db.run(
       `INSERT INTO instances (series_id, sop, version, current, sop_class, transfer_syntax, digest, bytes, path,
          data_set_offset, origin, derived_from, source_protocol, source_peer, source_address, received_at, state,
-         reason, rule, model, destinations, deliver, priority, quality, flags, frame_quality)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      seriesId,
+         reason, rule, model, destinations, deliver, priority, quality, flags, frame_quality, attributes)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      series.id,
       n.sop,
       n.version,
       current ? 1 : 0,
       n.sopClass,
       n.transferSyntax,
-      n.digest,
+      digest,
       size,
       path,
       n.dataSetOffset,
@@ -203,42 +205,69 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       n.reason ?? '',
       n.rule ?? null,
       n.model ?? null,
-      JSON.stringify(n.destinations ?? []),
+      JSON.stringify(destinations),
       n.deliver ?? 'series',
       n.priority ?? 0,
       n.quality === undefined ? null : JSON.stringify(n.quality),
       n.flags === undefined || n.flags.length === 0 ? null : JSON.stringify(n.flags),
       n.frameQuality === undefined ? null : JSON.stringify(n.frameQuality),
+      n.attributes === undefined ? null : JSON.stringify(n.attributes.instance),
     );
-    const inserted = get(id)!;
-    if (n.attributes !== undefined) setAttributes(inserted, n.attributes);
-    return inserted;
+    if (n.attributes !== undefined && !series.described) describe(series.id, n.study, n.attributes);
+    const { attributes: _, sourceSeries: __, ...kept } = n;
+    return {
+      ...kept,
+      id,
+      seriesId: series.id,
+      current,
+      digest,
+      bytes: size,
+      path: files.absolutePath(path),
+      reason: n.reason ?? '',
+      destinations,
+      deliver: n.deliver ?? 'series',
+      priority: n.priority ?? 0,
+    };
   }
 
   function setAttributes(instance: Instance, attributes: IndexedAttributes): void {
     const own = JSON.stringify(attributes.instance);
     db.run('UPDATE instances SET attributes = ? WHERE id = ?', own, instance.id);
     const described = 'SELECT 1 FROM series WHERE id = ? AND attributes IS NOT NULL';
-    if (db.get(described, instance.seriesId) !== undefined) return;
-    const { study, series } = attributes;
+    if (db.get(described, instance.seriesId) === undefined) {
+      describe(instance.seriesId, instance.study, attributes);
+    }
+  }
+
+  /** The first of a study, and of a series, says what is known of it. */
+  function describe(
+    seriesId: number,
+    studyUid: string,
+    { study, series, requests }: IndexedAttributes,
+  ): void {
     db.run(
       'INSERT INTO studies (study, patient_id, study_date, attributes) VALUES (?, ?, ?, ?) ON CONFLICT (study) DO NOTHING',
-      instance.study,
+      studyUid,
       study.PatientID?.[0] ?? '',
       (study.StudyDate?.[0] ?? '').replaceAll('.', ''),
       JSON.stringify(study),
     );
-    db.run('UPDATE series SET attributes = ? WHERE id = ?', JSON.stringify(series), instance.seriesId);
+    db.run(
+      'UPDATE series SET attributes = ?, requests = ? WHERE id = ?',
+      JSON.stringify(series),
+      JSON.stringify(requests),
+      seriesId,
+    );
   }
 
-  function ensureSeries(n: NewInstance): number {
-    const known = db.get<{ id: number }>(
-      'SELECT id FROM series WHERE study = ? AND series = ?',
+  function ensureSeries(n: NewInstance): { id: number; described: boolean } {
+    const known = db.get<{ id: number; described: number }>(
+      'SELECT id, attributes IS NOT NULL AS described FROM series WHERE study = ? AND series = ?',
       n.study,
       n.series,
     );
-    if (known !== undefined) return known.id;
-    return db.run(
+    if (known !== undefined) return { id: known.id, described: known.described === 1 };
+    const { id } = db.run(
       'INSERT INTO series (study, series, origin, source_series, opened_at, last_received_at) VALUES (?, ?, ?, ?, ?, ?)',
       n.study,
       n.series,
@@ -246,7 +275,8 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       n.sourceSeries ?? null,
       clock.now(),
       clock.now(),
-    ).id;
+    );
+    return { id, described: false };
   }
 
   /** The version before no longer counts, and what was derived from it is not sent any more. */
@@ -317,15 +347,21 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     async add(part, instance, within) {
       const path = files.relativePath(instance.study, instance.series, instance.sop, instance.version);
       const size = part.bytes;
-      const { settle } = await files.place(part, path);
+      const { transferSyntax, dataSetOffset } = instance;
+      const placed = await files.place(
+        part,
+        path,
+        instance.digest === undefined ? { transferSyntax, dataSetOffset } : undefined,
+      );
+      const digest = instance.digest ?? placed.digest!;
       // Side by side with the index: nobody hears of it before all of it is on disk, and a start after a power cut
       // in between compares the files of the newest rows with their digests.
-      const settled = settle();
+      const settled = placed.settle();
       settled.catch(() => {});
       let stored: Instance;
       try {
         stored = await db.group(() => {
-          const inserted = insert(path, size, instance);
+          const inserted = insert(path, size, digest, instance);
           within?.(inserted);
           unsettled.add(inserted.id);
           noteSettled(inserted);
@@ -337,17 +373,17 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
         throw error;
       }
       bytes += size;
-      try {
-        await Promise.all([settled, db.sync()]);
-      } catch (error) {
+      // Both are waited for: the part's memory is in use until then.
+      const ends = await Promise.allSettled([settled, db.sync()]);
+      unsettled.delete(stored.id);
+      for (const end of ends) {
+        if (end.status === 'fulfilled') continue;
         try {
           db.transaction(() => markDamage(stored, 'the disk failed while it was written'));
         } catch {
           // The first error is the one to tell.
         }
-        throw error;
-      } finally {
-        unsettled.delete(stored.id);
+        throw end.reason;
       }
       return stored;
     },

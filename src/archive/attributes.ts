@@ -9,29 +9,36 @@ export interface IndexedAttributes {
   readonly study: Attributes;
   readonly series: Attributes;
   readonly instance: Attributes;
+  /** Items of the Request Attributes Sequence (0040,0275), of the series. */
+  readonly requests: readonly Attributes[];
 }
 
-/** Patient and study level (PS3.4 tables C.6-1, C.6-2, C.6-5). */
+/** Patient and study level (PS3.4 tables C.6-1, C.6-2, C.6-5; PS3.18 table 10.6.1-5). */
 export const STUDY_ATTRIBUTES = [
   'PatientName',
   'PatientID',
   'IssuerOfPatientID',
+  'OtherPatientIDs',
   'PatientBirthDate',
+  'PatientBirthTime',
   'PatientSex',
   'PatientAge',
   'PatientSize',
   'PatientWeight',
+  'EthnicGroup',
+  'PatientComments',
   'StudyInstanceUID',
   'StudyID',
   'StudyDate',
   'StudyTime',
+  'TimezoneOffsetFromUTC',
   'AccessionNumber',
   'ReferringPhysicianName',
   'StudyDescription',
   'InstitutionName',
 ] as const;
 
-/** Series level (PS3.4 table C.6-3). */
+/** Series level (PS3.4 table C.6-3; PS3.18 table 10.6.1-5). */
 export const SERIES_ATTRIBUTES = [
   'SeriesInstanceUID',
   'Modality',
@@ -47,8 +54,15 @@ export const SERIES_ATTRIBUTES = [
   'Manufacturer',
   'ManufacturerModelName',
   'StationName',
+  'DeviceSerialNumber',
+  'SoftwareVersions',
+  'MagneticFieldStrength',
+  'PerformingPhysicianName',
+  'OperatorsName',
   'PerformedProcedureStepStartDate',
   'PerformedProcedureStepStartTime',
+  'PerformedProcedureStepID',
+  'PerformedProcedureStepDescription',
 ] as const;
 
 /** Instance level (PS3.4 table C.6-4). */
@@ -71,7 +85,18 @@ export const INSTANCE_ATTRIBUTES = [
   'SliceLocation',
 ] as const;
 
-function pick(keywords: readonly string[], values: (keyword: string) => string[]): Attributes {
+/** Of each item of the Request Attributes Sequence (PS3.18 table 10.6.1-5). */
+export const REQUEST_ATTRIBUTES = [
+  'AccessionNumber',
+  'RequestedProcedureID',
+  'RequestedProcedureDescription',
+  'ScheduledProcedureStepID',
+  'ScheduledProcedureStepDescription',
+] as const;
+
+export type ValuesOf = (keyword: string) => string[];
+
+function pick(keywords: readonly string[], values: ValuesOf): Attributes {
   const found: Attributes = {};
   for (const keyword of keywords) {
     const of = values(keyword);
@@ -80,8 +105,12 @@ function pick(keywords: readonly string[], values: (keyword: string) => string[]
   return found;
 }
 
-/** What the index keeps of an object whose header `values` reads, when it is asked for: most of a series is said once. */
-export function attributesOf(values: (keyword: string) => string[]): IndexedAttributes {
+/**
+ * What the index keeps of an object, when it is asked for: most of a series is said once.
+ * @param values reads its header
+ * @param items reads the items of a sequence in it
+ */
+export function attributesOf(values: ValuesOf, items: (keyword: string) => ValuesOf[]): IndexedAttributes {
   return {
     get study() {
       return pick(STUDY_ATTRIBUTES, values);
@@ -91,6 +120,9 @@ export function attributesOf(values: (keyword: string) => string[]): IndexedAttr
     },
     get instance() {
       return pick(INSTANCE_ATTRIBUTES, values);
+    },
+    get requests() {
+      return items('RequestAttributesSequence').map((item) => pick(REQUEST_ATTRIBUTES, item));
     },
   };
 }

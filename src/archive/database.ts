@@ -161,6 +161,15 @@ export async function openDatabase(path: string): Promise<Database> {
     flushing = waiting.length > 0;
     if (flushing) setImmediate(flush);
     if (group.length === 0) return;
+    const [alone] = group;
+    if (group.length === 1) {
+      try {
+        alone!.resolve(transaction(alone!.work) as never);
+      } catch (error) {
+        alone!.reject(error);
+      }
+      return;
+    }
     try {
       const { done, works } = runGroup(group);
       for (const each of works) each();

@@ -1,15 +1,23 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 
 const slice = 1024 * 1024;
 
+function begin(transferSyntax: string): Hash {
+  return createHash('sha256').update(transferSyntax).update('\0');
+}
+
 /**
  * SHA-256, hexadecimal, of the transfer syntax UID, a zero byte and the data set's bytes: equal for the same
- * object whatever its preamble and meta header say. Large data sets are taken in slices, with the event loop
- * running in between.
+ * object whatever its preamble and meta header say.
  */
+export function digestOfBytes(transferSyntax: string, dataSet: Buffer): string {
+  return begin(transferSyntax).update(dataSet).digest('hex');
+}
+
+/** The same; large data sets are taken in slices, with the event loop running in between. */
 export async function digestOf(transferSyntax: string, dataSet: Buffer): Promise<string> {
-  const hash = createHash('sha256').update(transferSyntax).update('\0');
+  const hash = begin(transferSyntax);
   for (let at = 0; at < dataSet.length; at += slice) {
     if (at > 0) await new Promise(setImmediate);
     hash.update(dataSet.subarray(at, at + slice));
@@ -23,7 +31,7 @@ export async function digestOfFile(
   transferSyntax: string,
   dataSetOffset: number,
 ): Promise<string> {
-  const hash = createHash('sha256').update(transferSyntax).update('\0');
+  const hash = begin(transferSyntax);
   for await (const chunk of createReadStream(path, { start: dataSetOffset, highWaterMark: slice })) {
     hash.update(chunk as Buffer);
   }

@@ -9,10 +9,12 @@
  * `aa` is the first byte of the SHA-256 of the study UID, in hexadecimal, so that no folder grows too wide.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fdatasync, open as openFile, writev, writevSync } from 'node:fs';
+import { closeSync, fdatasync, open as openFile, writev } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { createSharedMemory, type SharedBytes, type SharedMemory } from './shared-bytes.js';
+import { createWriters } from './writers.js';
 
 /** PS3.5 section 9.1: digits and dots, at most 64 characters. Anything else never becomes a path. */
 const uidSyntax = /^(?=.{1,64}$)[0-9]+(\.[0-9]+)*$/;
@@ -42,22 +44,35 @@ export interface PartFile {
   discard(): Promise<void>;
 }
 
+export interface PlacedFile {
+  /** SHA-256 of the data set, where it was asked for. */
+  digest?: string;
+  /** Resolves when contents, name and folders are on disk for good; must be called once. */
+  settle(): Promise<void>;
+}
+
 export interface InstanceFiles {
   readonly root: string;
+  /** Memory for parts of `smallBytes` at most. */
+  readonly memory: SharedMemory;
   /** Path below `root` for an instance. @throws RangeError when a UID has not the syntax of PS3.5. */
   relativePath(study: string, series: string, sop: string, version: number): string;
   absolutePath(relative: string): string;
   createPart(): Promise<PartFile>;
   /**
-   * A part of `smallBytes` at most, all of it known: it is written straight to its place. Every file that is
-   * created or renamed waits for the journal of the file system, which the syncs of others keep busy.
+   * A part of `smallBytes` at most, all of it known: it is written straight to its place, by a thread of its own. The
+   * memory stays the caller's, who releases it when the part is settled or discarded.
    */
-  partOf(chunks: readonly Buffer[]): PartFile;
+  partOf(bytes: SharedBytes): PartFile;
   /**
-   * Moves the part to its place. Contents, name and folders are on disk for good only when the promise that
-   * `settle` returns has resolved, too; it must be called once.
+   * Moves the part to its place.
+   * @param digest asks for the digest of the data set; of a part that was written by `createPart` it is not known
    */
-  place(part: PartFile, relative: string): Promise<{ settle(): Promise<void> }>;
+  place(
+    part: PartFile,
+    relative: string,
+    digest?: { transferSyntax: string; dataSetOffset: number },
+  ): Promise<PlacedFile>;
   /** Removes a file that was placed but not indexed. */
   remove(relative: string): Promise<void>;
   /** Moves a file out of the archive. */
@@ -75,7 +90,8 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
   const knownFolders = new Map<string, Promise<void>>();
   const folderSyncs = new Map<string, { running: Promise<void>; next?: Promise<void> }>();
   const descriptors = new WeakMap<PartFile, number>();
-  const unwritten = new WeakMap<PartFile, readonly Buffer[]>();
+  const unwritten = new WeakMap<PartFile, SharedBytes>();
+  const writers = createWriters();
   // In order of their last use.
   const openFolders = new Map<string, Promise<FileHandle>>();
   let sequence = 0;
@@ -153,9 +169,13 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     for (const folder of [...openFolders.keys()]) void closeFolder(folder);
   }
 
-  async function createPart(): Promise<PartFile> {
+  function partPath(): string {
     sequence += 1;
-    const path = join(root, 'incoming', `${process.pid}-${sequence}.part`);
+    return join(root, 'incoming', `${process.pid}-${sequence}.part`);
+  }
+
+  async function createPart(): Promise<PartFile> {
+    const path = partPath();
     const fd = await opened(path, 'wx');
     let bytes = 0;
     const part: PartFile = {
@@ -177,31 +197,13 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     return part;
   }
 
-  /** Writes a file to its place; undefined when something is there already. */
-  async function writeNew(target: string, chunks: readonly Buffer[]): Promise<number | undefined> {
-    let fd: number;
-    try {
-      fd = await opened(target, 'wx');
-    } catch (error) {
-      if (isCode(error, 'EEXIST')) return undefined;
-      throw error;
-    }
-    try {
-      // The page cache takes it in less time than a trip through the thread pool does.
-      for (let i = 0; i < chunks.length; i += vectors) appendSync(fd, chunks.slice(i, i + vectors));
-      return fd;
-    } catch (error) {
-      closeSync(fd);
-      await rm(target, { force: true }).catch(() => {});
-      throw error;
-    }
-  }
-
   /** Both are waited for: a descriptor in use is not closed. */
   async function settle(fd: number, folder: string): Promise<void> {
-    const ends = await Promise.allSettled([dataSynced(fd), syncFolder(folder)]);
-    closeSync(fd);
-    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+    try {
+      await both(dataSynced(fd), syncFolder(folder));
+    } finally {
+      closeSync(fd);
+    }
   }
 
   /** The folder may have been removed behind our back (retention, an operator): then once more from the top. */
@@ -242,39 +244,31 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     },
     absolutePath: (relative) => join(root, relative),
     createPart,
-    partOf(chunks) {
+    memory: createSharedMemory(),
+    partOf(bytes) {
       const part: PartFile = {
         path: '',
-        bytes: lengthOf(chunks),
+        bytes: bytes.length,
         write: () => Promise.reject(new Error('the part is complete')),
         discard: async () => {
           unwritten.delete(part);
         },
       };
-      unwritten.set(part, chunks);
+      unwritten.set(part, bytes);
       return part;
     },
-    async place(part, relative) {
+    async place(part, relative, digest) {
       const target = join(root, relative);
       const folder = dirname(target);
-      const chunks = unwritten.get(part);
-      let fd: number | undefined;
-      if (chunks === undefined) fd = await move(part, target);
-      else {
-        fd = await inFolder(folder, () => writeNew(target, chunks));
-        if (fd === undefined) {
-          const other = await createPart();
-          try {
-            await other.write(chunks);
-            fd = await move(other, target);
-          } catch (error) {
-            await other.discard();
-            throw error;
-          }
-        }
+      const memory = unwritten.get(part);
+      if (memory === undefined) {
+        const fd = await move(part, target);
+        return { settle: () => settle(fd, folder) };
       }
-      const placed = fd;
-      return { settle: () => settle(placed, folder) };
+      const { settled, ...placed } = await inFolder(folder, () =>
+        writers.write({ target, part: partPath(), bytes: memory.bytes(), ...(digest && { digest }) }),
+      );
+      return { ...placed, settle: () => both(settled, syncFolder(folder)) };
     },
     async remove(relative) {
       await rm(join(root, relative), { force: true });
@@ -296,6 +290,7 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     },
     ensureFolder: (folder) => ensureFolder(join(root, folder)),
     async close() {
+      await writers.close();
       await Promise.all([...openFolders.keys()].map(closeFolder));
     },
   };
@@ -306,16 +301,16 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
   return files;
 }
 
+/** Waits for both to end, whether well or not. */
+async function both(one: Promise<void>, other: Promise<void>): Promise<void> {
+  const ends = await Promise.allSettled([one, other]);
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+}
+
 async function append(fd: number, chunks: readonly Buffer[]): Promise<number> {
   const total = lengthOf(chunks);
   const taken = await written(fd, chunks);
   return taken < total ? taken + (await append(fd, [rest(chunks, taken)])) : total;
-}
-
-function appendSync(fd: number, chunks: readonly Buffer[]): number {
-  const total = lengthOf(chunks);
-  const taken = writevSync(fd, chunks);
-  return taken < total ? taken + appendSync(fd, [rest(chunks, taken)]) : total;
 }
 
 function lengthOf(chunks: readonly Buffer[]): number {

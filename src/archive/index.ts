@@ -5,8 +5,10 @@ export {
   attributesOf,
   INSTANCE_ATTRIBUTES,
   type IndexedAttributes,
+  REQUEST_ATTRIBUTES,
   SERIES_ATTRIBUTES,
   STUDY_ATTRIBUTES,
+  type ValuesOf,
 } from './attributes.js';
 export { indexMissing } from './backfill.js';
 export { type Clock, monotonicClock } from './clock.js';
@@ -16,3 +18,4 @@ export { type InstanceFiles, isCode, isDiskFull, type PartFile, smallBytes } fro
 export type { Instance, InstanceFlag, InstanceRow, InstanceState, Source } from './instance.js';
 export { instanceOf, selectInstance } from './instance.js';
 export type { Recovery } from './reconcile.js';
+export type { SharedBytes } from './shared-bytes.js';

@@ -157,6 +157,33 @@ export const migrations: readonly string[] = [
   CREATE INDEX instances_to_index ON instances (id) WHERE attributes IS NULL;
   `,
   `
+  -- Series that were asked for from other archives, and what became of that. series '': all of the study.
+  CREATE TABLE fetches (
+    id INTEGER PRIMARY KEY,
+    source TEXT NOT NULL,
+    study TEXT NOT NULL,
+    series TEXT NOT NULL,
+    requested_by TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'fetching', 'fetched', 'failed')),
+    expected INTEGER,
+    received INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    refusals INTEGER NOT NULL DEFAULT 0,
+    message TEXT NOT NULL DEFAULT '',
+    requested_at INTEGER NOT NULL,
+    finished_at INTEGER,
+    UNIQUE (source, study, series)
+  ) STRICT;
+  CREATE INDEX fetches_by_time ON fetches (requested_at);
+   `,
+  `
+  -- More is kept of each series, so everything is read once more; meanwhile queries look into the files.
+  ALTER TABLE series ADD COLUMN requests TEXT;
+  DELETE FROM studies;
+  UPDATE series SET attributes = NULL;
+  UPDATE instances SET attributes = NULL;
+  `,
+  `
   -- What people found who looked at original and corrected: all of it is kept, the last one counts.
   CREATE TABLE reviews (
     id INTEGER PRIMARY KEY,

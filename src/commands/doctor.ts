@@ -1,15 +1,12 @@
 import { mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addressOf, openDestinations } from '../composition/destinations.js';
+import { distributionFindings, type Finding } from '../composition/distribution-findings.js';
+import { openSources } from '../composition/fetching.js';
+import { checkTls } from '../composition/tls.js';
 import { loadConfig } from '../config/index.js';
 import { diagnose } from '../inference/index.js';
 import { EXIT } from './failure.js';
-
-interface Finding {
-  name: string;
-  ok: boolean;
-  message: string;
-}
 
 async function disk(data: string): Promise<Finding & { freeBytes: number }> {
   try {
@@ -23,12 +20,35 @@ async function disk(data: string): Promise<Finding & { freeBytes: number }> {
   }
 }
 
+/** Asks each whether it answers. */
+function echoes(
+  nodes: readonly { name: string; echo(): Promise<string> }[],
+  addressOf: (name: string) => string,
+): Promise<Finding[]> {
+  return Promise.all(
+    nodes.map(async ({ name, echo }) => {
+      try {
+        return { name, ok: true, message: await echo() };
+      } catch (error) {
+        return { name, ok: false, message: `${addressOf(name)}: ${(error as Error).message}` };
+      }
+    }),
+  );
+}
+
+/** Nothing is fetched here. */
+const unused = () => {
+  throw new Error('the doctor stores nothing');
+};
+const nowhere = { beginDataSet: unused, beginFile: unused };
+
 /** `mcnet doctor`: what this machine can do, and what of the configuration works; 1 when something does not. */
 export async function doctor(options: { config?: string; json?: boolean }): Promise<number> {
   const config = loadConfig({
     ...(options.config !== undefined && { file: options.config }),
     env: process.env,
   });
+  for (const warning of checkTls(config)) console.error(`warning: ${warning}`);
   const { inferenceThreads } = config.concurrency;
   const names = [...new Set(config.rules.flatMap(({ model }) => (model === undefined ? [] : [model])))];
   const diagnoses = [];
@@ -42,23 +62,20 @@ export async function doctor(options: { config?: string; json?: boolean }): Prom
     );
   }
   const room = await disk(config.data);
-  const destinations: Finding[] = await Promise.all(
-    openDestinations(config).map(async (destination) => {
-      const where = addressOf(config.destinations[destination.name]!);
-      try {
-        return { name: destination.name, ok: true, message: await destination.echo() };
-      } catch (error) {
-        return { name: destination.name, ok: false, message: `${where}: ${(error as Error).message}` };
-      }
-    }),
+  const destinations = await echoes(openDestinations(config), (name) =>
+    addressOf(config.destinations[name]!),
   );
+  const sources = await echoes(openSources(config, nowhere), (name) => addressOf(config.sources[name]!));
+  const distribution = await distributionFindings(config);
   const healthy =
     diagnoses.every((one) => one.healthy) &&
     room.ok &&
     room.freeBytes >= config.limits.freeDiskBytes &&
-    destinations.every(({ ok }) => ok);
+    [...destinations, ...sources, ...distribution].every(({ ok }) => ok);
   if (options.json) {
-    console.log(JSON.stringify({ healthy, models: diagnoses, disk: room, destinations }));
+    console.log(
+      JSON.stringify({ healthy, models: diagnoses, disk: room, destinations, sources, distribution }),
+    );
     return healthy ? EXIT.ok : EXIT.failed;
   }
   const line = (ok: boolean, what: string, message: string) =>
@@ -83,7 +100,7 @@ export async function doctor(options: { config?: string; json?: boolean }): Prom
     }
   }
   line(room.ok && room.freeBytes >= config.limits.freeDiskBytes, 'disk', room.message);
-  for (const { name, ok, message } of destinations) line(ok, name, message);
+  for (const { name, ok, message } of [...destinations, ...sources, ...distribution]) line(ok, name, message);
   if (destinations.length === 0) console.log('  no destinations are configured');
   return healthy ? EXIT.ok : EXIT.failed;
 }

@@ -1,34 +1,25 @@
-import { setFlagsFromString } from 'node:v8';
-import { checkModels } from '../composition/check-models.js';
-import { loadConfig } from '../config/index.js';
+import { startWorker } from '../composition/worker.js';
 import { startServer } from '../main.js';
-import { createLogger } from '../telemetry/index.js';
-import { EXIT } from './failure.js';
+import { prepare, untilSignal } from './running.js';
 
-/** `mcnet serve`: runs until SIGTERM or SIGINT; a second signal ends it at once. */
+/**
+ * `mcnet serve`: everything in one process. With a Redis server as queue, a gateway and a worker, to which others may
+ * be added on other machines.
+ */
 export async function serve(options: { config?: string }): Promise<number> {
-  // The heaps of the server's threads are small: collecting garbage by several threads at once costs more processor
-  // time than it saves, and the engine can use that time.
-  setFlagsFromString('--no-parallel-scavenge');
-  // Pixel data outside the heap starts a marking every few slices; done at once it takes some ms, in steps several times
-  // as much of every thread.
-  setFlagsFromString('--no-incremental-marking');
-  const warnings: string[] = [];
-  const config = loadConfig({
-    ...(options.config !== undefined && { file: options.config }),
-    env: process.env,
-    onWarning: (message) => warnings.push(message),
+  const { config, logger } = await prepare(options);
+  return untilSignal(logger, async () => {
+    const server = await startServer(config, logger);
+    if (config.queue === 'embedded') return server;
+    const worker = await startWorker(config, logger, { http: false }).catch(async (error: unknown) => {
+      await server.close();
+      throw error;
+    });
+    return {
+      async close() {
+        await worker.close();
+        await server.close();
+      },
+    };
   });
-  const logger = createLogger({ level: config.log.level });
-  for (const message of warnings) logger.warn({ reason: message }, 'configuration');
-  await checkModels(config);
-  const stopped = new Promise<NodeJS.Signals>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
-  });
-  const server = await startServer(config, logger);
-  logger.info({ signal: await stopped }, 'stopping');
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(EXIT.failed));
-  await server.close();
-  logger.info('stopped');
-  return EXIT.ok;
 }

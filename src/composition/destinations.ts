@@ -1,4 +1,4 @@
-import type { Config, DestinationConfig } from '../config/index.js';
+import type { Config, DestinationConfig, SourceConfig } from '../config/index.js';
 import {
   type Destination,
   dicomwebDestination,
@@ -7,14 +7,16 @@ import {
 } from '../delivery/index.js';
 import * as dicomweb from '../dicomweb/index.js';
 import * as dimse from '../dimse/index.js';
+import { dimseTarget } from './addresses.js';
 
 /** How long an association is kept open for a storage commitment report on it. */
 const reportOnSameAssociationMs = 5000;
 
-function destinationOf(name: string, to: DestinationConfig, aeTitle: string): Destination {
+type Own = Pick<Config, 'aeTitle' | 'dimse'>;
+
+function destinationOf(name: string, to: DestinationConfig, own: Own): Destination {
   if (to.dimse) {
-    const { host, port, aeTitle: calledAeTitle, callingAeTitle = aeTitle } = to.dimse;
-    const target = { host, port, calledAeTitle, callingAeTitle };
+    const target = dimseTarget(to.dimse, own);
     const commitment =
       to.dimse.commitment === 'required'
         ? dimseCommitment(target, dimse, {
@@ -29,11 +31,13 @@ function destinationOf(name: string, to: DestinationConfig, aeTitle: string): De
 }
 
 /** The configured destinations, ready to be sent to. */
-export function openDestinations(config: Pick<Config, 'destinations' | 'aeTitle'>): Destination[] {
-  return Object.entries(config.destinations).map(([name, to]) => destinationOf(name, to, config.aeTitle));
+export function openDestinations(config: Own & Pick<Config, 'destinations'>): Destination[] {
+  return Object.entries(config.destinations).map(([name, to]) => destinationOf(name, to, config));
 }
 
 /** Where a destination is, for people. */
-export function addressOf(to: DestinationConfig): string {
-  return to.dimse ? `${to.dimse.aeTitle} at ${to.dimse.host}:${to.dimse.port}` : to.dicomweb!.url;
+export function addressOf(to: Pick<DestinationConfig | SourceConfig, 'dimse' | 'dicomweb'>): string {
+  if (!to.dimse) return to.dicomweb!.url;
+  const { aeTitle, host, port, tls } = to.dimse;
+  return `${aeTitle} at ${host}:${port}${tls === undefined ? '' : ' (TLS)'}`;
 }

@@ -1,39 +1,9 @@
 import type { Config } from '../config/index.js';
-import {
-  type DimseServer,
-  type DimseService,
-  type StoreRequest,
-  type StoreResponse,
-  startDimseServer,
-} from '../dimse/index.js';
-import { type Intake, IntakeError } from '../intake/index.js';
+import { type DimseServer, type DimseService, startDimseServer } from '../dimse/index.js';
+import type { Intake } from '../intake/index.js';
 import type { Logger } from '../telemetry/index.js';
-
-/** Answers a C-STORE request: Success once the object is on disk and indexed, else the standard's status. */
-async function store(intake: Intake, request: StoreRequest): Promise<StoreResponse> {
-  const incoming = intake.beginDataSet({
-    source: { protocol: 'dimse', peer: request.callingAeTitle, address: request.remoteAddress },
-    transferSyntaxUid: request.transferSyntaxUid,
-    sopClassUid: request.sopClassUid,
-    sopInstanceUid: request.sopInstanceUid,
-    association: request.associationId,
-  });
-  try {
-    for await (const chunk of request.data) await incoming.write(chunk);
-  } catch (error) {
-    if (!(error instanceof IntakeError)) {
-      await incoming.abort();
-      throw error;
-    }
-  }
-  try {
-    await incoming.commit();
-    return { status: 0 };
-  } catch (error) {
-    if (!(error instanceof IntakeError)) throw error;
-    return { status: error.status, errorComment: error.message.slice(0, 64) };
-  }
-}
+import { storeInto } from './store.js';
+import { listenerTls } from './tls.js';
 
 /** Listens for associations and gives what they store to the intake. */
 export async function startProvider(options: {
@@ -45,12 +15,14 @@ export async function startProvider(options: {
   associationEnded(id: string): void;
 }): Promise<DimseServer> {
   const { config, intake, logger } = options;
-  const { host, port } = config.dimse;
+  const { host, port, tls } = config.dimse;
   try {
     return await startDimseServer({
       aeTitle: config.aeTitle,
       host,
       port,
+      ...(tls !== undefined && { tls: listenerTls(tls) }),
+      ...(tls?.port !== undefined && { securePort: tls.port }),
       peers: config.peers,
       limits: {
         associations: config.limits.associations,
@@ -59,20 +31,19 @@ export async function startProvider(options: {
       },
       services: options.services,
       storesToRequestor: true,
-      onStore: (request) => store(intake, request),
+      onStore: storeInto(intake, config.limits.instanceBytes),
       acceptMore: () => intake.acceptMore(),
       onAssociation(event, info) {
         const level = event === 'rejected' || event === 'aborted' ? 'warn' : 'info';
-        const { userIdentity: _claimed, ...known } = info;
-        logger[level]({ ...known }, `association ${event}`);
+        logger[level]({ ...info }, `association ${event}`);
         if (event === 'released' || event === 'aborted') options.associationEnded(info.associationId);
       },
       onServiceError: (error, info) =>
         logger.error({ err: error, associationId: info.associationId }, 'a service failed'),
     });
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
+    const { code, port: taken = port } = error as NodeJS.ErrnoException & { port?: number };
     const why = code === 'EADDRINUSE' ? 'another program listens there' : (error as Error).message;
-    throw new Error(`dimse cannot listen on ${host}:${port}: ${why}`, { cause: error });
+    throw new Error(`dimse cannot listen on ${host}:${taken}: ${why}`, { cause: error });
   }
 }

@@ -7,7 +7,7 @@ import { targetOf } from './addresses.js';
 
 /** The service classes beside verification and storage; `start` begins what they do on their own. */
 export function openServices(
-  config: Pick<Config, 'aeTitle' | 'peers' | 'destinations'>,
+  config: Pick<Config, 'aeTitle' | 'dimse' | 'peers' | 'destinations'>,
   pipeline: Pick<Pipeline, 'archive' | 'queue' | 'delivery'>,
 ): { services: DimseService[]; start(): void } {
   const { archive, queue, delivery } = pipeline;

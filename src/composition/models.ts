@@ -22,19 +22,30 @@ export interface ModelsOptions {
   onEngineChange?(now: EngineDescription, reason: string): void;
 }
 
-/**
- * Digest of what in the configuration decides the content of a derived instance, besides the model. Safeguards count
- * where they keep pixels as they are: the same source then gives another object.
- */
-function configurationDigest(config: Pick<Config, 'seriesNumber'>, safeguards?: Safeguards): string {
-  const { skipBelow, maxResidual, domain, onFlag } = safeguards ?? DEFAULT_SAFEGUARDS;
-  const kept = {
-    ...(skipBelow !== undefined && { skipBelow }),
-    ...(onFlag === 'pass through' && { passThrough: { maxResidual, domain } }),
-  };
+/** Digest of what in the configuration decides the content of every derived instance, besides the model. */
+function configurationDigest(config: Pick<Config, 'seriesNumber'>): string {
   return createHash('sha256')
-    .update(JSON.stringify({ seriesNumberOffset: config.seriesNumber.offset, ...kept }))
+    .update(JSON.stringify({ seriesNumberOffset: config.seriesNumber.offset }))
     .digest('hex');
+}
+
+/** Digest of a rule's safeguards, where they are not the usual ones: the same source may then give another object. */
+function variantOf({ skipBelow, maxResidual, domain, onFlag }: Safeguards): string | undefined {
+  const usual = DEFAULT_SAFEGUARDS;
+  const isUsual =
+    skipBelow === undefined &&
+    maxResidual === usual.maxResidual &&
+    domain === usual.domain &&
+    onFlag === usual.onFlag;
+  if (isUsual) return undefined;
+  return createHash('sha256')
+    .update(JSON.stringify({ skipBelow: skipBelow ?? null, maxResidual, domain, onFlag }))
+    .digest('hex');
+}
+
+/** What the rule that sent an instance here wants flagged, skipped or passed through. */
+export function safeguardsOf(config: Pick<Config, 'rules'>, source: Pick<Instance, 'rule'>): Safeguards {
+  return config.rules.find(({ name }) => name === source.rule)?.safeguards ?? DEFAULT_SAFEGUARDS;
 }
 
 /** How the instances that a model derives are described; `at` is when the correction is said to have happened. */
@@ -45,9 +56,11 @@ export function derivationOf(
   at: Date,
   safeguards?: Safeguards,
 ): Derivation {
+  const variant = safeguards && variantOf(safeguards);
   return {
     model: { name: model.name, version: model.version, sha256: model.sha256 },
-    configurationDigest: configurationDigest(config, safeguards),
+    configurationDigest: configurationDigest(config),
+    ...(variant !== undefined && { variant }),
     softwareVersion: VERSION,
     manufacturer: 'MC-Net server',
     deviceUid,
@@ -98,8 +111,7 @@ export async function openModels(options: ModelsOptions): Promise<Models> {
     for (const name of new Set(names)) {
       const corrector = await openCorrector(name, options);
       const { model } = corrector.describe();
-      const safeguards = (source: Instance) =>
-        config.rules.find((rule) => rule.name === source.rule)?.safeguards ?? DEFAULT_SAFEGUARDS;
+      const safeguards = (source: Instance) => safeguardsOf(config, source);
       byName.set(name, {
         corrector,
         safeguards,

@@ -109,6 +109,13 @@ export function loadConfig(options: LoadOptions = {}): Config {
       `destinations.${name} has to commit to what it is sent, but ${dimse.aeTitle} is not among peers: it can report only on our association, not on one of its own`,
     );
   }
+  for (const [name, { dimse }] of Object.entries(config.sources)) {
+    if (dimse?.retrieve !== 'move') continue;
+    if (config.peers.some(({ aeTitle }) => aeTitle === '*' || aeTitle === dimse.aeTitle)) continue;
+    warnings.push(
+      `sources.${name} sends what it is asked for on an association of its own, but ${dimse.aeTitle} is not among peers: it will not be let in`,
+    );
+  }
   for (const warning of warnings) options.onWarning?.(warning);
   return { ...config, data: resolve(config.data), models: resolve(config.models) };
 }

@@ -1,5 +1,6 @@
 import { didYouMean, type Problem, valueAt } from './explain.js';
 import { isLoopback } from './loopback.js';
+import { pullProblems } from './sources.js';
 
 function keysOf(value: unknown): string[] {
   return typeof value === 'object' && value !== null ? Object.keys(value) : [];
@@ -55,5 +56,5 @@ function exposureProblems(raw: unknown): Problem[] {
 
 /** What single values cannot show: names that must exist elsewhere, and combinations that are not safe. */
 export function crossProblems(raw: unknown): Problem[] {
-  return [...ruleProblems(raw), ...exposureProblems(raw)];
+  return [...ruleProblems(raw), ...pullProblems(raw), ...exposureProblems(raw)];
 }

@@ -1,65 +1,22 @@
-import { isIP } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { parseByteSize } from './byte-size.js';
-import { parseDuration } from './duration.js';
-
-// Every message is what stands behind "expected" in the sentence that explain.ts makes of it.
-
-function text(expected: string, holds: (value: string) => boolean = (value) => value.length > 0) {
-  return z.string({ error: expected }).refine(holds, { error: expected });
-}
-
-function whole(min: number, max: number, what: string) {
-  const expected = `${what}, a whole number from ${min} to ${max}`;
-  return z.int({ error: expected }).min(min, { error: expected }).max(max, { error: expected });
-}
-
-function share(what: string) {
-  const expected = `${what}, a number from 0 to 1`;
-  return z.number({ error: expected }).min(0, { error: expected }).max(1, { error: expected });
-}
-
-const milliseconds = (() => {
-  const expected = 'a duration such as 500ms, 5s, 10m, 2h or 7d';
-  return z
-    .string({ error: expected })
-    .refine((value) => parseDuration(value) !== undefined, { error: expected, abort: true })
-    .transform((value) => parseDuration(value)!);
-})();
-
-const bytes = (() => {
-  const expected = 'an amount of bytes such as 65536, 512MB or 4GiB';
-  return z
-    .union([z.string(), z.int().nonnegative()], { error: expected })
-    .refine((value) => parseByteSize(String(value)) !== undefined, { error: expected, abort: true })
-    .transform((value) => parseByteSize(String(value))!);
-})();
-
-/** PS3.5 6.2 AE: 16 characters of the default repertoire at most, no backslash, no control character, not only blanks. */
-const aeTitle = text(
-  'an AE title: 1 to 16 printable ASCII characters without backslash',
-  (value) => /^[\x20-\x5b\x5d-\x7e]{1,16}$/.test(value) && value.trim() === value && value !== '',
-);
-
-const host = text(
-  'a host name or an IP address',
-  (value) => isIP(value) !== 0 || /^(?!-)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$/.test(value),
-);
-
-const listenPort = whole(0, 65535, 'a TCP port (0: any free one)');
-const targetPort = whole(1, 65535, 'a TCP port');
-
-function httpUrl(value: string): boolean {
-  try {
-    const url = new URL(value);
-    return (
-      (url.protocol === 'http:' || url.protocol === 'https:') && url.username === '' && url.search === ''
-    );
-  } catch {
-    return false;
-  }
-}
+import { pull, sources } from './sources.js';
+import { listenerTls, outgoingTls } from './tls.js';
+import {
+  aeTitle,
+  bytes,
+  host,
+  httpHeaders,
+  httpUrl,
+  listenPort,
+  match,
+  milliseconds,
+  share,
+  strict,
+  targetPort,
+  text,
+  whole,
+} from './values.js';
 
 /** RFC 6454 6.2: as browsers write it in the Origin header. */
 function isOrigin(value: string): boolean {
@@ -78,7 +35,9 @@ function redisUrl(value: string): boolean {
   }
 }
 
-const strict = <Shape extends z.core.$ZodLooseShape>(shape: Shape) => z.strictObject(shape);
+const secret = text('a secret of 16 printable ASCII characters or more, without blanks', (value) =>
+  /^[\x21-\x7e]{16,}$/.test(value),
+);
 
 const destination = strict({
   dimse: strict({
@@ -88,16 +47,11 @@ const destination = strict({
     callingAeTitle: aeTitle.optional(),
     commitment: z.enum(['off', 'required'], { error: 'off or required' }).default('off'),
     commitmentTimeout: milliseconds.prefault('10m'),
+    tls: outgoingTls.optional(),
   }).optional(),
   dicomweb: strict({
     url: text('an http or https address without user, password and query', httpUrl),
-    headers: z
-      .record(
-        text('an HTTP header name', (name) => /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(name)),
-        text('a header value on one line', (value) => /^[\x20-\x7e]*$/.test(value)),
-        { error: 'a mapping of header names to values' },
-      )
-      .prefault({}),
+    headers: httpHeaders,
     timeout: milliseconds.prefault('60s'),
     batch: whole(1, 1000, 'instances a request').default(10),
     connections: whole(1, 64, 'parallel connections').default(2),
@@ -106,15 +60,13 @@ const destination = strict({
   error: 'exactly one of dimse and dicomweb',
 });
 
-const matchValue = z
-  .union([z.string(), z.number(), z.boolean()], { error: 'a text or a number' })
-  .transform((value) => String(value));
-
-const match = z
-  .union([matchValue.transform((value) => [value]), z.array(matchValue).min(1)], {
-    error: 'a value or a list of values',
+const PRIORITIES = { stat: 100, routine: 0 } as const;
+const priority = z
+  .union([z.enum(['stat', 'routine']), z.int().min(-100).max(100)], {
+    error: 'stat, routine, or a whole number from -100 to 100',
   })
-  .transform((values): readonly string[] => values);
+  .default('routine')
+  .transform((value) => (typeof value === 'number' ? value : PRIORITIES[value]));
 
 const rule = strict({
   name: text('a name for the rule, shown on the page'),
@@ -129,7 +81,7 @@ const rule = strict({
     /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value),
   ).optional(),
   to: z.array(text('the name of a destination'), { error: "a list of destinations' names" }).default([]),
-  priority: whole(-100, 100, 'a priority').default(0),
+  priority,
   deliver: z.enum(['series', 'slice'], { error: 'series or slice' }).default('series'),
   safeguards: strict({
     skipBelow: share('an estimated severity').optional(),
@@ -156,7 +108,11 @@ export const configSchema = strict({
   aeTitle: aeTitle.default('MCNET'),
   data: text('a folder').default('./var'),
   models: text('a folder').default(shippedModels),
-  dimse: strict({ host: host.default('127.0.0.1'), port: listenPort.default(11112) }).prefault({}),
+  dimse: strict({
+    host: host.default('127.0.0.1'),
+    port: listenPort.default(11112),
+    tls: listenerTls.optional(),
+  }).prefault({}),
   http: strict({
     host: host.default('127.0.0.1'),
     port: listenPort.default(8080),
@@ -174,6 +130,24 @@ export const configSchema = strict({
   queue: text('embedded, or the address of a Redis server such as redis://127.0.0.1:6379', (value) => {
     return value === 'embedded' || redisUrl(value);
   }).default('embedded'),
+  distribution: strict({
+    name: text('a name of letters, digits, dot, dash, underscore', (name) =>
+      /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name),
+    ).default('gateway'),
+    listen: strict({ host: host.default('127.0.0.1'), port: listenPort.default(8090) }).prefault({}),
+    url: text('an http or https address without user, password and query', httpUrl).optional(),
+    token: secret.optional(),
+    tokenFile: text('a file that holds the token').optional(),
+    folders: z
+      .record(text("a gateway's name"), text('a folder'), { error: 'a mapping of gateways to folders' })
+      .prefault({}),
+    concurrency: z
+      .union([z.literal('auto'), z.int().min(1).max(1024)], {
+        error: 'auto or a whole number from 1 to 1024',
+      })
+      .default('auto'),
+    lease: milliseconds.prefault('15s'),
+  }).prefault({}),
   engine: z
     .enum(['auto', 'tensorrt', 'cuda', 'webgpu', 'cpu', 'tensorflow'], {
       error: 'one of auto, tensorrt, cuda, webgpu, cpu, tensorflow',
@@ -187,6 +161,7 @@ export const configSchema = strict({
         }),
         host,
         port: targetPort.optional(),
+        tls: outgoingTls.optional(),
         retrieve: z.boolean({ error: 'true or false' }).optional(),
       }),
       { error: 'a list of { aeTitle, host, port, retrieve }' },
@@ -202,6 +177,8 @@ export const configSchema = strict({
       { error: 'a mapping of names to destinations' },
     )
     .prefault({}),
+  sources,
+  pull,
   rules: z
     .array(rule, { error: 'a list of rules' })
     .prefault([

@@ -55,6 +55,12 @@ interface Member {
   exited: Promise<void>;
 }
 
+/**
+ * Heap for young objects of a worker, MiB. Pixel data lies outside the heap and goes with the objects that own it: small,
+ * so that they are looked through every few slices, or megabytes of slices that are done with wait for it.
+ */
+const YOUNG_GENERATION_MIB = 2;
+
 /** Workers that end before they are ready, one after another, before the pool gives up. */
 const FAILED_STARTS = 3;
 
@@ -72,7 +78,10 @@ export async function createPool(options: PoolOptions): Promise<Pool> {
 
   function start(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const worker = new Worker(options.script, { workerData: options.settings });
+      const worker = new Worker(options.script, {
+        workerData: options.settings,
+        resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
+      });
       const member: Member = {
         worker,
         ready: false,

@@ -130,12 +130,9 @@ export function dimseCommitment<T>(
 }
 
 /** A peer that is sent to by C-STORE. */
-export function dimseDestination<T extends { host: string; port: number; calledAeTitle: string }>(
-  name: string,
-  target: T,
-  dimse: StorageUser<T>,
-  commitment?: Commitment,
-): Destination {
+export function dimseDestination<
+  T extends { host: string; port: number; calledAeTitle: string; tls?: object },
+>(name: string, target: T, dimse: StorageUser<T>, commitment?: Commitment): Destination {
   return {
     name,
     ...(commitment && { commitment }),
@@ -154,7 +151,8 @@ export function dimseDestination<T extends { host: string; port: number; calledA
       const start = performance.now();
       await dimse.echo(target);
       const ms = Math.round(performance.now() - start);
-      return `${target.calledAeTitle} at ${target.host}:${target.port} answered C-ECHO in ${ms} ms`;
+      const secure = target.tls === undefined ? '' : ' over TLS';
+      return `${target.calledAeTitle} at ${target.host}:${target.port} answered C-ECHO${secure} in ${ms} ms`;
     },
   };
 }

@@ -8,6 +8,8 @@ export interface Derivation {
   model: { name: string; version: string; sha256: string };
   /** digest of everything else that decides the result */
   configurationDigest: string;
+  /** digest of the rule's own choices about the result, where they are not the usual ones */
+  variant?: string;
   softwareVersion: string;
   manufacturer: string;
   /** Device UID of this installation */
@@ -35,7 +37,13 @@ export function derivedUids(
   source: { seriesInstanceUid: string; sopInstanceUid: string },
   d: Derivation,
 ): { seriesInstanceUid: string; sopInstanceUid: string } {
-  const how = [d.model.name, d.model.version, d.model.sha256, d.configurationDigest].join('\n');
+  const how = [
+    d.model.name,
+    d.model.version,
+    d.model.sha256,
+    d.configurationDigest,
+    ...(d.variant ? [d.variant] : []),
+  ].join('\n');
   return {
     seriesInstanceUid: uidFromName(`series\n${source.seriesInstanceUid}\n${how}`),
     sopInstanceUid: uidFromName(`instance\n${source.seriesInstanceUid}\n${source.sopInstanceUid}\n${how}`),
@@ -81,7 +89,7 @@ export function derivationMacro(
   const applied = none ? ' not applied' : '';
   const some =
     none || !d.unchanged?.length ? '' : `, not applied to ${d.unchanged.length} of ${frames} frames`;
-  const description = `Motion artifact correction${applied} by ${EQUIPMENT_MODEL_NAME}, model ${name} ${version}, weights sha256 ${sha256.slice(0, 16)}, configuration ${d.configurationDigest.slice(0, 16)}${some}`;
+  const description = `Motion artifact correction${applied} by ${EQUIPMENT_MODEL_NAME}, model ${name} ${version}, weights sha256 ${sha256.slice(0, 16)}, configuration ${d.configurationDigest.slice(0, 16)}${d.variant ? `, rule ${d.variant.slice(0, 16)}` : ''}${some}`;
   const applyCode = none
     ? code('MOTIONPASSED', CODING_SCHEME, 'Motion artifact correction not applied')
     : code('MOTIONCORR', CODING_SCHEME, 'Motion artifact correction');

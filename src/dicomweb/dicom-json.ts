@@ -1,11 +1,13 @@
 import {
   type DataSet,
   DicomError,
+  dictionaryVr,
   type Element,
   itemsOf,
   numbers,
   strings,
   toOutgoing,
+  US_OR_SS,
   vrOfValue,
 } from '../dicom/index.js';
 import type { JsonAttribute, JsonDataSet, JsonValue, PersonName } from './json-model.js';
@@ -68,10 +70,21 @@ function valuesOf(dataSet: DataSet, element: Element, vr: string): JsonValue[] {
   if (NUMBERS.has(vr)) return numbers(dataSet, tag).map(floating);
   if (vr === 'AT') return numbers(dataSet, tag).map(jsonTag);
   if (vr === 'SV' || vr === 'UV') return wide(toOutgoing(element, dataSet, false).bytes!, vr);
-  const texts = strings(dataSet, tag);
+  return textValues(vr, strings(dataSet, tag));
+}
+
+function textValues(vr: string, texts: readonly string[]): JsonValue[] {
   if (vr === 'DS' || vr === 'IS') return texts.map(decimal);
   if (vr === 'PN') return texts.map(personName);
   return texts.map((text) => (text === '' ? null : text));
+}
+
+/** An attribute whose values are known as text, a binary one's as decimal numbers. */
+export function jsonAttributeOfText(tag: number, texts: readonly string[]): JsonAttribute {
+  const known = dictionaryVr(tag);
+  const vr = known === US_OR_SS ? 'US' : known;
+  if (texts.length === 0) return { vr };
+  return { vr, Value: NUMBERS.has(vr) ? texts.map((text) => floating(Number(text))) : textValues(vr, texts) };
 }
 
 /** One element in the DICOM JSON Model (PS3.18 F.2.2). */

@@ -2,6 +2,13 @@ export { createFrameDecoder, type FrameDecoder } from './frame-decoder.js';
 export { type Holdings, holdingsOf } from './holdings.js';
 export { encodePng, type Picture } from './png.js';
 export { createQueryProvider, type QueryProviderOptions } from './query-provider.js';
+export {
+  type Attributes,
+  DicomWebError,
+  type DicomWebSource,
+  retrieveSeries,
+  search,
+} from './retrieve-client.js';
 export { createRetrieveProvider, type RetrieveProviderOptions } from './retrieve-provider.js';
 export { createSenders, type Senders } from './senders.js';
 export { createStoreProvider, type StoreProviderOptions } from './store-provider.js';

@@ -1,3 +1,7 @@
+import {
+  SERIES_ATTRIBUTES as INDEXED_OF_SERIES,
+  STUDY_ATTRIBUTES as INDEXED_OF_STUDY,
+} from '../archive/index.js';
 import { tagOf } from '../dicom/index.js';
 
 /** The levels of PS3.18 10.6: what one result stands for. */
@@ -6,68 +10,10 @@ export type Level = 'study' | 'series' | 'instance';
 const tags = (...keywords: string[]): ReadonlySet<number> => new Set(keywords.map(tagOf));
 
 /** Patient and study attributes that can be matched and returned; the same for all instances of a study. */
-export const STUDY_ATTRIBUTES = tags(
-  'StudyDate',
-  'StudyTime',
-  'AccessionNumber',
-  'ReferringPhysicianName',
-  'TimezoneOffsetFromUTC',
-  'StudyDescription',
-  'PatientName',
-  'PatientID',
-  'IssuerOfPatientID',
-  'PatientBirthDate',
-  'PatientBirthTime',
-  'PatientSex',
-  'OtherPatientIDs',
-  'EthnicGroup',
-  'PatientAge',
-  'PatientSize',
-  'PatientWeight',
-  'PatientComments',
-  'StudyInstanceUID',
-  'StudyID',
-);
+export const STUDY_ATTRIBUTES = tags(...INDEXED_OF_STUDY);
 
 /** Series attributes that can be matched and returned; the same for all instances of a series. */
-export const SERIES_ATTRIBUTES = tags(
-  'SeriesDate',
-  'SeriesTime',
-  'Modality',
-  'Manufacturer',
-  'InstitutionName',
-  'StationName',
-  'SeriesDescription',
-  'PerformingPhysicianName',
-  'OperatorsName',
-  'ManufacturerModelName',
-  'BodyPartExamined',
-  'MagneticFieldStrength',
-  'DeviceSerialNumber',
-  'SoftwareVersions',
-  'ProtocolName',
-  'PatientPosition',
-  'SeriesInstanceUID',
-  'SeriesNumber',
-  'Laterality',
-  'FrameOfReferenceUID',
-  'PerformedProcedureStepStartDate',
-  'PerformedProcedureStepStartTime',
-  'PerformedProcedureStepID',
-  'PerformedProcedureStepDescription',
-  'RequestAttributesSequence',
-);
-
-/** Instance attributes that are returned without being asked for (PS3.18 table 10.6.3-5), beside those computed. */
-export const INSTANCE_ATTRIBUTES = tags(
-  'SOPClassUID',
-  'SOPInstanceUID',
-  'InstanceNumber',
-  'Rows',
-  'Columns',
-  'BitsAllocated',
-  'NumberOfFrames',
-);
+export const SERIES_ATTRIBUTES = tags(...INDEXED_OF_SERIES, 'RequestAttributesSequence');
 
 /** Attributes that this server works out of what it holds. */
 export const COMPUTED = {

@@ -1,7 +1,6 @@
 import { type Request, type Response, Router } from 'express';
 import { chooseType } from './accept.js';
 import { acceptedBy, baseUrl, notAcceptable, send } from './answer.js';
-import { createHeaders } from './headers.js';
 import type { Holdings } from './holdings.js';
 import { multipart } from './multipart-writer.js';
 import { toNativeXml } from './native-model.js';
@@ -41,7 +40,6 @@ function* asJson(results: readonly Buffer[]): Generator<Buffer, void> {
 /** QIDO-RS (PS3.18 10.6): searches for studies, series and instances. */
 export function createQueryProvider(options: QueryProviderOptions): Router {
   const { holdings, readerOf, maxResults = 10_000 } = options;
-  const headers = createHeaders();
 
   async function answer(level: Level, request: Request, response: Response): Promise<void> {
     const offer = chooseType(acceptedBy(request), TYPES);
@@ -50,7 +48,7 @@ export function createQueryProvider(options: QueryProviderOptions): Router {
     const warnings = [...query.warnings];
     const results: Buffer[] = [];
     let bytes = 0;
-    for await (const result of search(query, { holdings, headers, base: baseUrl(request) })) {
+    for await (const result of search(query, { holdings, base: baseUrl(request) })) {
       if (response.destroyed) return; // the client is gone
       if (results.length >= query.limit || bytes >= ANSWER_BYTES) {
         warnings.push('There are additional results that can be requested');

@@ -158,7 +158,7 @@ export class StoreRequest {
       return;
     }
     let bytes = 0;
-    let beginning = Buffer.alloc(0);
+    let beginning: Buffer = Buffer.alloc(0);
     let incoming: IncomingFile | undefined;
     let failure: { code: string; reason: number; message: string } | undefined;
     const giveUp = async (error: unknown) => {
@@ -177,7 +177,8 @@ export class StoreRequest {
     try {
       for await (const chunk of part.body) {
         bytes += chunk.length;
-        if (beginning.length < BEGINNING_BYTES) {
+        if (bytes === chunk.length) beginning = chunk.subarray(0, BEGINNING_BYTES);
+        else if (beginning.length < BEGINNING_BYTES) {
           beginning = Buffer.concat([beginning, chunk.subarray(0, BEGINNING_BYTES - beginning.length)]);
         }
         if (failure) continue; // the rest of a part that failed is read over, the next part may be good

@@ -14,6 +14,16 @@ export {
   queryRetrieveProviders,
   type RetrievedInstance,
 } from './query-retrieve.js';
+export {
+  type FindOptions,
+  find,
+  get,
+  move,
+  type QueryKey,
+  type RetrievalKeys,
+  type RetrievalOptions,
+  type Retrieved,
+} from './query-retrieve-scu.js';
 export { associate, contextFor, type DimseTarget, type DimseTimeouts, peerName } from './requestor.js';
 export {
   type AssociationEvent,
@@ -62,6 +72,12 @@ export {
   type StoreOutcome,
   storeInstances,
 } from './storage-scu.js';
-export type { DimseTls } from './tls.js';
+export {
+  clientTlsOptions,
+  type DimseTls,
+  SECURE_PORT,
+  serverTlsOptions,
+  type TlsInformation,
+} from './tls.js';
 export { STORED_TRANSFER_SYNTAXES, transferSyntaxName } from './transfer-syntaxes.js';
 export { echo, verificationProvider } from './verification.js';

@@ -1,7 +1,7 @@
 /** The listening side: accepts transport connections, admits associations, and serves them until it is closed. */
 import { randomUUID } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { checkNames, congestion, localLimit, type Refusal, unusablePduLength } from './admission.js';
 import { Association } from './association.js';
 import type { AssociationEnd } from './dul.js';
@@ -10,7 +10,13 @@ import { type AssociateRequest, describeAbort, type UserIdentity } from './pdu.j
 import { normaliseAddress, type Peer, PeerTable } from './peers.js';
 import type { DimseRequest, DimseService } from './service.js';
 import { type StorageProviderOptions, storageProvider } from './storage-scp.js';
-import { type DimseTls, serverTlsOptions } from './tls.js';
+import {
+  type DimseTls,
+  serverTlsOptions,
+  type TlsInformation,
+  tlsInformation,
+  unacceptableClient,
+} from './tls.js';
 import { verificationProvider } from './verification.js';
 
 export interface DimseLimits {
@@ -50,6 +56,8 @@ export interface AssociationInfo {
   implementationVersionName?: string;
   /** As claimed by the peer: logged, never trusted. */
   userIdentity?: UserIdentity;
+  /** Of a secure connection. */
+  tls?: TlsInformation;
   contexts?: { proposed: number; accepted: number };
   /** Requests answered. */
   operations: number;
@@ -63,8 +71,10 @@ export interface DimseServerOptions extends StorageProviderOptions {
   aeTitle: string;
   /** Address to bind. */
   host: string;
-  /** 0 takes a free port. */
+  /** 0 takes a free port. Secure when there is `tls` and no `securePort`. */
   port: number;
+  /** A port for secure connections beside the plain one. */
+  securePort?: number;
   /** Who may associate; a function is asked for each association. */
   peers: readonly Peer[] | (() => readonly Peer[]);
   /** Accept any called AE title. Default false. */
@@ -82,6 +92,8 @@ export interface DimseServerOptions extends StorageProviderOptions {
 
 export interface DimseServer {
   port: number;
+  /** Of secure connections, where they have one of their own. */
+  securePort?: number;
   /** Associations established now. */
   associations(): number;
   /** Bytes received and held in memory now, over all associations. */
@@ -109,44 +121,99 @@ interface Connection {
   lastActivity: number;
 }
 
-/** Starts to listen. Rejects with the system's error (EADDRINUSE...) when the address cannot be bound. */
+/** Starts to listen. Rejects with the system's error (EADDRINUSE...) when an address cannot be bound. */
 export async function startDimseServer(options: DimseServerOptions): Promise<DimseServer> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const services = [verificationProvider, storageProvider(options), ...(options.services ?? [])];
   const acceptor = new Acceptor(options, limits, services);
-  const server: Server =
-    options.tls === undefined
-      ? createServer({ noDelay: true }, (socket) => acceptor.connection(socket))
-      : createTlsServer({ ...serverTlsOptions(options.tls, limits.artimMs), noDelay: true }, (socket) =>
-          acceptor.connection(socket),
-        );
+  const { tls, host, port, securePort } = options;
+  const listeners: Listener[] = [];
+  try {
+    if (tls === undefined || securePort !== undefined)
+      listeners.push(await listen(plainServer(acceptor), host, port, limits));
+    if (tls !== undefined)
+      listeners.push(await listen(secureServer(acceptor, tls, limits), host, securePort ?? port, limits));
+  } catch (error) {
+    for (const listener of listeners) await listener.close();
+    throw error;
+  }
+  const [first, second] = listeners;
+  return {
+    port: first!.port,
+    ...(second !== undefined && { securePort: second.port }),
+    associations: () => acceptor.established,
+    bufferedBytes: () => acceptor.bufferedBytes,
+    close: async (graceMs = 5000) => {
+      const closed = listeners.map((listener) => listener.close());
+      await acceptor.drain(graceMs);
+      for (const listener of listeners) listener.destroySockets();
+      await Promise.all(closed);
+    },
+  };
+}
+
+function plainServer(acceptor: Acceptor): Server {
+  return createServer({ noDelay: true }, (socket) => acceptor.connection(socket));
+}
+
+function secureServer(acceptor: Acceptor, tls: DimseTls, limits: DimseLimits): Server {
+  const shaking = new Map<string, Socket>();
+  const endsOf = (socket: Socket) => `${socket.remoteAddress} ${socket.remotePort}`;
+  const refuse = (reason: string, socket: Socket) => {
+    acceptor.tlsFailure(reason, normaliseAddress(socket.remoteAddress));
+    socket.destroy();
+  };
+  const server = createTlsServer(
+    { ...serverTlsOptions(tls, limits.artimMs), noDelay: true },
+    (socket: TLSSocket) => {
+      shaking.delete(endsOf(socket));
+      const problem = unacceptableClient(socket);
+      if (problem === undefined) acceptor.connection(socket, tlsInformation(socket));
+      else refuse(`the client's certificate is not accepted: ${problem}`, socket);
+    },
+  );
+  server.on('connection', (socket: Socket) => {
+    // Handshakes that do not go on cannot keep others out: the oldest of them goes.
+    if (shaking.size >= SPARE_CONNECTIONS) [...shaking.values()][0]!.destroy();
+    const ends = endsOf(socket);
+    shaking.set(ends, socket);
+    socket.on('close', () => {
+      if (shaking.get(ends) === socket) shaking.delete(ends);
+    });
+  });
+  server.on('tlsClientError', (error: Error, socket: Socket) => {
+    refuse(`TLS handshake failed: ${error.message}`, socket);
+  });
+  return server;
+}
+
+interface Listener {
+  port: number;
+  /** Resolves when the last connection is over. */
+  close(): Promise<void>;
+  destroySockets(): void;
+}
+
+async function listen(server: Server, host: string, port: number, limits: DimseLimits): Promise<Listener> {
   server.maxConnections = limits.associations + 2 * SPARE_CONNECTIONS;
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
   });
-  server.on('tlsClientError', (error: Error, socket: Socket) => {
-    acceptor.tlsFailure(error, normaliseAddress(socket.remoteAddress));
-    socket.destroy();
-  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(options.port, options.host, () => {
+    server.listen(port, host, () => {
       server.off('error', reject);
       resolve();
     });
   });
   const address = server.address();
   return {
-    port: typeof address === 'object' && address !== null ? address.port : options.port,
-    associations: () => acceptor.established,
-    bufferedBytes: () => acceptor.bufferedBytes,
-    close: async (graceMs = 5000) => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      await acceptor.drain(graceMs);
+    port: typeof address === 'object' && address !== null ? address.port : port,
+    close: () => new Promise<void>((resolve) => server.close(() => resolve())),
+    destroySockets() {
       for (const socket of sockets) socket.destroy();
-      await closed;
     },
   };
 }
@@ -177,7 +244,7 @@ class Acceptor {
     return bytes;
   }
 
-  connection(socket: Socket): void {
+  connection(socket: Socket, tls?: TlsInformation): void {
     if (this.closing) {
       socket.destroy();
       return;
@@ -190,6 +257,7 @@ class Acceptor {
       calledAeTitle: '',
       remoteAddress,
       operations: 0,
+      ...(tls !== undefined && { tls }),
     };
     const association = new Association(socket, {
       role: 'acceptor',
@@ -226,14 +294,14 @@ class Acceptor {
     if (waiting.length >= SPARE_CONNECTIONS) waiting[0]!.socket.destroy();
   }
 
-  tlsFailure(error: Error, remoteAddress: string): void {
+  tlsFailure(reason: string, remoteAddress: string): void {
     this.options.onAssociation?.('rejected', {
       associationId: randomUUID(),
       callingAeTitle: '',
       calledAeTitle: '',
       remoteAddress,
       operations: 0,
-      reason: `TLS handshake failed: ${error.message}`,
+      reason,
     });
   }
 

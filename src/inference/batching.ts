@@ -23,7 +23,8 @@ export interface Inferred {
 /** Gathers slices of one shape into runs of an engine. */
 export interface Batcher {
   /**
-   * The network's answer to one slice of rows × columns float32 values.
+   * The network's answer to one slice of rows × columns float32 values. The slice's memory is handed over: the answer
+   * may come back in it.
    * @throws EngineError; or the signal's reason when it is aborted first
    */
   infer(
@@ -81,6 +82,8 @@ export function createBatcher(engine: Engine, options: BatcherOptions = {}): Bat
   let capacity: EngineCapacity = engine.capacity;
   let pixels = capacity.pixels;
   let successes = 0;
+  /** The answer to an earlier run: memory for a batch of the same size. */
+  let spare: Float32Array | undefined;
 
   /** Slices that the batch which starts with this one may hold. */
   function sizeOf({ rows, columns, single }: Request): number {
@@ -151,7 +154,10 @@ export function createBatcher(engine: Engine, options: BatcherOptions = {}): Bat
 
   async function start(batch: Request[], rows: number, columns: number): Promise<void> {
     const area = rows * columns;
-    const data = new Float32Array(batch.length * area);
+    const alone = batch.length === 1;
+    const length = batch.length * area;
+    const data = spare?.length === length ? spare : new Float32Array(length);
+    if (data === spare) spare = undefined;
     for (const [i, request] of batch.entries()) data.set(request.input, i * area);
     const run = { startedAt: performance.now() };
     if (runs.size >= capacity.lanes) ahead.push(run);
@@ -167,13 +173,15 @@ export function createBatcher(engine: Engine, options: BatcherOptions = {}): Bat
       const ms = performance.now() - run.startedAt;
       for (const [i, request] of batch.entries()) {
         if (!settle(request)) continue;
+        if (!alone) request.input.set(answer.subarray(i * area, (i + 1) * area));
         request.resolve({
-          residual: batch.length === 1 ? answer : answer.slice(i * area, (i + 1) * area),
+          residual: alone ? answer : request.input,
           queueMs: run.startedAt - request.arrivedAt,
           inferenceMs: ms,
           batch: batch.length,
         });
       }
+      spare = alone ? batch[0]!.input : answer;
       successes += 1;
       if (pixels < capacity.pixels && successes >= RUNS_UNTIL_GROWTH) {
         pixels = Math.min(capacity.pixels, pixels * 2);

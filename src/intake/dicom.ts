@@ -1,3 +1,5 @@
+import { attributesOf, type IndexedAttributes } from '../archive/index.js';
+
 export interface ObjectHeader<D> {
   studyInstanceUid: string;
   seriesInstanceUid: string;
@@ -25,6 +27,23 @@ export interface ObjectReader<D> {
     sourceAeTitle?: string;
   }): Buffer;
   strings(dataSet: D, keyword: string): string[];
+  /** Items of a sequence. It may throw when one is malformed. */
+  itemsOf(dataSet: D, keyword: string): D[];
   correctable(dataSet: D, sopClassUid: string): { ok: true } | { ok: false; reason: string };
   isOwnOutput(dataSet: D): boolean;
+}
+
+/** What the archive's index keeps of an object. */
+export function indexedAttributesOf<D>(
+  dicom: Pick<ObjectReader<D>, 'strings' | 'itemsOf'>,
+  dataSet: D,
+): IndexedAttributes {
+  const valuesOf = (of: D) => (keyword: string) => dicom.strings(of, keyword);
+  return attributesOf(valuesOf(dataSet), (keyword) => {
+    try {
+      return dicom.itemsOf(dataSet, keyword).map(valuesOf);
+    } catch {
+      return []; // a malformed item cannot be found by what is in it
+    }
+  });
 }

@@ -1,5 +1,5 @@
 /** The way in: archived, classified and queued in one durable step. */
-export type { ObjectReader } from './dicom.js';
+export { indexedAttributesOf, type ObjectReader } from './dicom.js';
 export { IntakeError, type IntakeErrorCode } from './error.js';
 export {
   type Committed,

@@ -3,7 +3,6 @@
  */
 import {
   type Archive,
-  attributesOf,
   digestOf,
   digestOfFile,
   type Instance,
@@ -20,7 +19,7 @@ import {
   type Rule,
   type SeriesTracker,
 } from '../series/index.js';
-import type { ObjectHeader, ObjectReader } from './dicom.js';
+import { indexedAttributesOf, type ObjectHeader, type ObjectReader } from './dicom.js';
 import { IntakeError, intakeErrorOf } from './error.js';
 import { type ReadablePart, Receiving } from './receiving.js';
 
@@ -84,7 +83,10 @@ interface Expected {
 
 interface Inspected<D> {
   header: ObjectHeader<D>;
-  digest: string;
+  /** Absent of a small object: it is taken where it is needed, of a new one by the thread that writes it. */
+  digest?: string;
+  /** All bytes of a small object's data set. */
+  dataSet?: Buffer;
 }
 
 /** How often the free space is asked for. */
@@ -141,6 +143,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
         try {
           if (failure !== undefined) throw failure;
           const committed = await store(receiving!, expected);
+          receiving!.end();
           events.emit('received', { ...committed, bytes, ms: performance.now() - startedAt });
           return committed;
         } catch (error) {
@@ -158,6 +161,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
         }
       },
       async abort() {
+        if (over) return;
         over = true;
         await receiving?.discard();
       },
@@ -191,10 +195,9 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
     } catch (error) {
       throw refuse(header, expected, intakeErrorOf(error));
     }
-    return {
-      header,
-      digest: await digestOf(header.transferSyntaxUid, bytes.subarray(header.dataSetOffset)),
-    };
+    const dataSet = bytes.subarray(header.dataSetOffset);
+    if (receiving.bytes <= smallBytes) return { header, dataSet };
+    return { header, digest: await digestOf(header.transferSyntaxUid, dataSet) };
   }
 
   async function inspectLarge(file: ReadablePart, expected: Expected): Promise<Inspected<D>> {
@@ -240,13 +243,17 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
   }
 
   async function keep(receiving: Receiving, inspected: Inspected<D>, expected: Expected): Promise<Committed> {
-    const { header, digest } = inspected;
+    const { header } = inspected;
     const { dataSetOffset } = header;
     const versions = archive.versions(
       header.studyInstanceUid,
       header.seriesInstanceUid,
       header.sopInstanceUid,
     );
+    const digest =
+      inspected.dataSet !== undefined && versions.length > 0
+        ? await digestOf(header.transferSyntaxUid, inspected.dataSet)
+        : inspected.digest;
     const same = versions.find((version) => version.digest === digest);
     if (same !== undefined) {
       if ((await archive.check(same)) === undefined) {
@@ -284,13 +291,13 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
         version,
         sopClass: header.sopClassUid,
         transferSyntax: header.transferSyntaxUid,
-        digest,
+        ...(digest !== undefined && { digest }),
         dataSetOffset,
         origin: 'received',
         source: expected.source,
         receivedAt: archive.clock.now(),
         current: !ownSeries,
-        attributes: attributesOf(values),
+        attributes: indexedAttributesOf(dicom, header.dataSet),
         ...routingOf(classification),
       },
       (instance) => {

@@ -1,6 +1,6 @@
 /** Bytes of one object as they arrive: in memory while they are few, in the incoming folder when they are many. */
 import { type FileHandle, open } from 'node:fs/promises';
-import { type InstanceFiles, type PartFile, smallBytes } from '../archive/index.js';
+import { type InstanceFiles, type PartFile, type SharedBytes, smallBytes } from '../archive/index.js';
 
 /** One read takes no more: the system's own limit is two gigabytes. */
 const readBytes = 64 * 1024 * 1024;
@@ -24,16 +24,17 @@ async function readFrom(handle: FileHandle, offset: number, length: number, size
 }
 
 export class Receiving {
-  #chunks: Buffer[];
-  #bytes: number;
+  readonly #memory: SharedBytes;
+  #bytes = 0;
   #part: PartFile | undefined;
 
-  /** @param prefix what comes before the sender's bytes in the file. The chunks are kept as they are: their memory must not be reused. */
+  /** @param prefix what comes before the sender's bytes in the file. */
   constructor(
     private readonly files: InstanceFiles,
     prefix: Buffer,
   ) {
-    this.#chunks = prefix.length > 0 ? [prefix] : [];
+    this.#memory = files.memory.take();
+    this.#memory.append(prefix);
     this.#bytes = prefix.length;
   }
 
@@ -42,34 +43,34 @@ export class Receiving {
     return this.#bytes;
   }
 
+  /** Takes a copy, or writes it down. */
   async write(chunk: Buffer): Promise<void> {
     this.#bytes += chunk.length;
-    this.#chunks.push(chunk);
-    if (this.#part === undefined && this.#bytes <= smallBytes) return;
-    await this.#spill();
-  }
-
-  async #spill(): Promise<void> {
-    this.#part ??= await this.files.createPart();
-    const chunks = this.#chunks;
-    this.#chunks = [];
-    await this.#part.write(chunks);
-  }
-
-  /** The file's bytes, all in memory. */
-  async contents(): Promise<Buffer> {
-    if (this.#part === undefined) {
-      const bytes = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks, this.#bytes);
-      this.#chunks = [bytes];
-      return bytes;
+    if (this.#part === undefined && this.#bytes <= smallBytes) {
+      this.#memory.append(chunk);
+      return;
     }
+    const part = await this.#spill();
+    await part.write([chunk]);
+  }
+
+  async #spill(): Promise<PartFile> {
+    if (this.#part !== undefined) return this.#part;
+    this.#part = await this.files.createPart();
+    await this.#part.write([this.#memory.bytes()]);
+    this.#memory.release();
+    return this.#part;
+  }
+
+  /** The file's bytes, all in memory; not to be read after `end` or `discard`. */
+  async contents(): Promise<Buffer> {
+    if (this.#part === undefined) return this.#memory.bytes();
     return this.reading((file) => file.read(0, file.size));
   }
 
   /** Lets `work` read in the file where it lies. */
   async reading<T>(work: (file: ReadablePart) => Promise<T>): Promise<T> {
-    await this.#spill();
-    const { path } = this.#part!;
+    const { path } = await this.#spill();
     const handle = await open(path, 'r');
     const size = this.#bytes;
     try {
@@ -81,12 +82,17 @@ export class Receiving {
 
   /** All bytes, ready to be placed. */
   part(): PartFile {
-    this.#part ??= this.files.partOf(this.#chunks);
+    this.#part ??= this.files.partOf(this.#memory);
     return this.#part;
   }
 
+  /** The part is in its place for good: its memory is given back. */
+  end(): void {
+    this.#memory.release();
+  }
+
   async discard(): Promise<void> {
-    this.#chunks = [];
+    this.#memory.release();
     await this.#part?.discard();
   }
 }

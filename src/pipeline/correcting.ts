@@ -36,6 +36,8 @@ export interface CorrectedFile {
   /** Quality of each frame, where there are several. */
   frameQuality?: readonly object[];
   ms: object;
+  /** Where somebody waits for it: called when the derived instance is on disk, or with the reason why it is not. */
+  acknowledge?(error?: unknown): void;
 }
 
 /** One model, ready to correct. `D` is the derivation that dicom.deriveInstance takes. */
@@ -46,6 +48,8 @@ export interface Model<D> {
       derivation: D;
       safeguards?: Safeguards;
       signal?: AbortSignal;
+      /** The instance whose file `path` is. */
+      source: Instance;
     }): Promise<CorrectedFile>;
   };
   /** A function of the instance as it is in the archive, the model's version and the configuration: nothing else. */
@@ -71,8 +75,8 @@ export interface CorrectingOptions<D> {
   attributesOf(file: Buffer): IndexedAttributes;
   concurrency: number;
   retry: RetryPolicy;
-  /** An instance that takes longer is tried again. Default 10 minutes. */
-  timeoutMs?: number;
+  /** An instance that takes longer is tried again; `none` where others see to that. Default 10 minutes. */
+  timeoutMs?: number | 'none';
 }
 
 const ownSource: Source = { protocol: 'file', peer: 'mcnet', address: '' };
@@ -137,14 +141,22 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       derivation,
       ...(model.safeguards && { safeguards: model.safeguards(source) }),
       signal: context.signal,
+      source,
     });
-    if (context.signal.aborted) throw context.signal.reason;
-    if (corrected.sop !== uids.sopInstanceUid || corrected.series !== uids.seriesInstanceUid) {
-      throw new PermanentFailure(`the correction made ${corrected.sop}, expected ${uids.sopInstanceUid}`);
+    let derived: Instance;
+    try {
+      if (context.signal.aborted) throw context.signal.reason;
+      if (corrected.sop !== uids.sopInstanceUid || corrected.series !== uids.seriesInstanceUid) {
+        throw new PermanentFailure(`the correction made ${corrected.sop}, expected ${uids.sopInstanceUid}`);
+      }
+      derived = await archive.exclusively(`${corrected.study}/${corrected.series}/${corrected.sop}`, () =>
+        keep(source, corrected, finish),
+      );
+    } catch (error) {
+      corrected.acknowledge?.(error);
+      throw error;
     }
-    const derived = await archive.exclusively(`${corrected.study}/${corrected.series}/${corrected.sop}`, () =>
-      keep(source, corrected, finish),
-    );
+    corrected.acknowledge?.();
     const latencyMs = Math.max(0, archive.clock.now() - source.receivedAt);
     const { quality, ms } = { quality: figuresOf(corrected.quality), ms: figuresOf(corrected.ms) };
     events.emit('corrected', { source, derived, latencyMs, ms, quality, flags: derived.flags ?? [] });
@@ -168,8 +180,10 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       });
       return same;
     }
+    const memory = archive.files.memory.take();
     const small = corrected.file.length <= smallBytes;
-    const part = small ? archive.files.partOf([corrected.file]) : await archive.files.createPart();
+    if (small) memory.append(corrected.file);
+    const part = small ? archive.files.partOf(memory) : await archive.files.createPart();
     try {
       if (!small) await part.write([corrected.file]);
       if (same !== undefined) return await archive.heal(part, same, dataSetOffset, () => finish(same));
@@ -205,6 +219,8 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     } catch (error) {
       await part.discard();
       throw error;
+    } finally {
+      memory.release();
     }
   }
 
@@ -217,7 +233,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     {
       concurrency: o.concurrency,
       retry: o.retry,
-      timeoutMs: o.timeoutMs ?? defaultTimeoutMs,
+      ...(o.timeoutMs !== 'none' && { timeoutMs: o.timeoutMs ?? defaultTimeoutMs }),
       onDead(job, error) {
         const id = Number(job.payload.instance);
         const source = archive.get(id);

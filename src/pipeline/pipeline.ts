@@ -3,20 +3,14 @@
  * of every series beside it.
  */
 import { readFile } from 'node:fs/promises';
-import {
-  type Archive,
-  attributesOf,
-  type Clock,
-  indexMissing,
-  openArchive,
-  type Recovery,
-} from '../archive/index.js';
+import { type Archive, type Clock, indexMissing, openArchive, type Recovery } from '../archive/index.js';
 import { createDelivery, type Delivery, type DeliveryRetry, type Destination } from '../delivery/index.js';
 import {
   correctKind,
   createIntake,
   type DuplicatePolicy,
   type Intake,
+  indexedAttributesOf,
   type ObjectReader,
 } from '../intake/index.js';
 import { openEmbeddedQueue, type Queue, type RetryPolicy } from '../queue/index.js';
@@ -54,6 +48,11 @@ export interface PipelineOptions<S, D> {
   };
   retry?: { correct?: Partial<RetryPolicy>; deliver?: Partial<DeliveryRetry> };
   correctionTimeoutMs?: number;
+  /**
+   * The models' correctors only wait for other processes: a correction may take as long as it takes, and the end of
+   * this process is not held against it.
+   */
+  elsewhere?: boolean;
   clock?: Clock;
 }
 
@@ -100,7 +99,9 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
   const archive = await openArchive(o.data, o.clock);
   const { db } = archive;
   const events = new PipelineEmitter();
-  const queue = openEmbeddedQueue(db, archive.clock);
+  const queue = openEmbeddedQueue(db, archive.clock, {
+    elsewhere: o.elsewhere === true ? [correctKind] : [],
+  });
   const tracker = createSeriesTracker(archive, queue, events, o.complete ?? defaultCompleteness);
   const index = createSeriesIndex(archive, queue);
   const intake = createIntake({
@@ -135,7 +136,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
   let indexing: Promise<unknown> = Promise.resolve();
   const attributesOfFile = (file: Buffer) => {
     const { dataSet } = o.dicom.readHeader(file);
-    return attributesOf((keyword) => o.dicom.strings(dataSet, keyword));
+    return indexedAttributesOf(o.dicom, dataSet);
   };
 
   /** Every obligation that the archive knows of has its job, whatever ended the process before. */
@@ -183,6 +184,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
         concurrency: o.concurrency?.correct ?? 16,
         retry: { ...defaultCorrectRetry, ...o.retry?.correct },
         ...(o.correctionTimeoutMs !== undefined && { timeoutMs: o.correctionTimeoutMs }),
+        ...(o.elsewhere === true && { timeoutMs: 'none' as const }),
       });
       delivery.start();
       tracker.start();

@@ -63,6 +63,8 @@ interface Worker {
 
 export interface EmbeddedQueueOptions {
   maxCrashes?: number;
+  /** Kinds of jobs that other processes work on: that this one died while they did says nothing against the job. */
+  elsewhere?: readonly string[];
 }
 
 /** Opens the queue; jobs that an earlier process had leased are due again. */
@@ -75,6 +77,12 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
 
   db.transaction(() => {
     // The archive has one owner: whoever held these leases is dead.
+    db.run(
+      `UPDATE jobs SET state = 'queued', attempts = MAX(0, attempts - 1), run_at = ?, token = NULL
+         WHERE state = 'leased' AND kind IN (SELECT value FROM json_each(?))`,
+      clock.now(),
+      JSON.stringify(options.elsewhere ?? []),
+    );
     db.run(
       "UPDATE jobs SET state = 'queued', crashes = crashes + 1, run_at = ?, token = NULL WHERE state = 'leased'",
       clock.now(),

@@ -1,3 +1,10 @@
+export {
+  createGatewayMetrics,
+  createWorkerMetrics,
+  type GatewaySources,
+  type WorkerOutcome,
+  type WorkerSources,
+} from './distribution.js';
 export { createLogger, type Logger, type LoggerOptions } from './logger.js';
 export {
   createMetrics,

@@ -4,11 +4,12 @@ import type { Config } from '../config/index.js';
 import type { Logger, Metrics } from '../telemetry/index.js';
 import { type ApiParts, createApi } from './api.js';
 import { createEventStream } from './event-stream.js';
+import { createFetchApi, type FetchParts } from './fetch-api.js';
 import { createReaderStudyApi, type ReaderStudyParts } from './reader-study-api.js';
 import { crossOrigin, knownHosts, sameOrigin, securityHeaders } from './security.js';
 import type { Readiness } from './views.js';
 
-export interface WebParts extends ApiParts, Omit<ReaderStudyParts, 'series' | 'slices'> {
+export interface WebParts extends ApiParts, FetchParts, Omit<ReaderStudyParts, 'series' | 'slices'> {
   config: Pick<Config, 'http'>;
   metrics: Pick<Metrics, 'exposition'>;
   logger: Pick<Logger, 'error' | 'debug'>;
@@ -79,7 +80,7 @@ export function createWebApp(parts: WebParts): WebApp {
   app.use('/dicom-web', parts.dicomWeb);
   app.get('/api/events', (request, response) => events.handle(request, response));
   app.use('/api/reader-studies', createReaderStudyApi(parts));
-  app.use('/api', createApi(parts));
+  app.use('/api', createApi(parts), createFetchApi(parts));
   app.get('/reader-study', (request, response, next) => {
     // Its files are named relative to it.
     if (request.path === '/reader-study') response.redirect(308, 'reader-study/');

@@ -7,7 +7,13 @@ export class ClientError extends Error {
 
 const TIMEOUT_MS = 30_000;
 
-async function ask<Answer>(server: string, path: string, method: 'GET' | 'POST' = 'GET'): Promise<Answer> {
+/** @throws ClientError */
+export async function ask<Answer>(
+  server: string,
+  path: string,
+  method: 'GET' | 'POST' = 'GET',
+  body?: unknown,
+): Promise<Answer> {
   let url: URL;
   try {
     url = new URL(path, server);
@@ -17,7 +23,15 @@ async function ask<Answer>(server: string, path: string, method: 'GET' | 'POST' 
   let response: Response;
   let text: string;
   try {
-    response = await fetch(url, { method, signal: AbortSignal.timeout(TIMEOUT_MS), redirect: 'error' });
+    response = await fetch(url, {
+      method,
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+      redirect: 'error',
+      ...(body !== undefined && {
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      }),
+    });
     text = await response.text();
   } catch (error) {
     const cause = error instanceof Error ? (error.cause as { code?: string } | undefined) : undefined;
@@ -26,16 +40,16 @@ async function ask<Answer>(server: string, path: string, method: 'GET' | 'POST' 
       `no server answers at ${server} (${why}); start it with "mcnet serve", or name it by --url`,
     );
   }
-  let body: unknown;
+  let answer: unknown;
   try {
-    body = JSON.parse(text);
+    answer = JSON.parse(text);
   } catch {
     throw new ClientError(
       `${server} is not an MC-Net server: ${path} answered ${response.status} without JSON`,
     );
   }
-  if (response.ok) return body as Answer;
-  const error = (body as { error?: unknown } | null)?.error;
+  if (response.ok) return answer as Answer;
+  const error = (answer as { error?: unknown } | null)?.error;
   throw new ClientError(
     typeof error === 'string' ? error : `${server} answered ${response.status} to ${path}`,
   );

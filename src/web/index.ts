@@ -3,6 +3,7 @@ export { aboutSeries, type PatientDisplay } from './about.js';
 export type { ApiParts } from './api.js';
 export { createWebApp, type WebApp, type WebParts } from './app.js';
 export { ClientError, listSeries, retrySeries, serverStatus, showSeries } from './client.js';
+export { type FetchRequest, listFetches, requestFetch, showFetch } from './fetch-client.js';
 export { PAGE_ROUTES, type PageRoute } from './page-routes.js';
 export { viewsOfPipeline } from './pipeline-views.js';
 export { type PreviewFrame, type PreviewKind, renderPreview } from './preview.js';

@@ -152,7 +152,8 @@ export interface StatusView {
 /** Whether the server can do its work, part by part. */
 export interface Readiness {
   ready: boolean;
-  checks: readonly { name: string; ok: boolean; message: string }[];
+  /** `required: false`: the server can do without it for a while. */
+  checks: readonly { name: string; ok: boolean; message: string; required?: boolean }[];
 }
 
 /** What a reader's browser is told about a case: nothing that differs between the sides. */

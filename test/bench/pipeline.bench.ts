@@ -227,6 +227,9 @@ export const bench: Bench = async ({ args, log }) => {
       figures.long_server_processorMsPerSlice = round(passed.processor.server / passed.slices);
       figures.rssGrowthMiBPer1000Slices = round(growthOf(passed));
       const rss = passed.memory.map((sample) => sample.rss);
+      const marks = Array.from({ length: Math.floor(many / 500) }, (_, i) => (i + 1) * 500);
+      const at = (mark: number) => passed.memory.find(({ corrected }) => corrected >= mark)?.rss;
+      log(`resident MiB at every 500 slices: ${marks.map((mark) => at(mark)?.toFixed(0) ?? '-').join(' ')}`);
       figures.rssFirstMiB = round(rss[0]!);
       figures.rssLastMiB = round(rss.at(-1)!);
     }

@@ -40,7 +40,7 @@ function tinyPlan(): ReproducePlan {
       ...quick.product,
       samplesPerVolume: 4,
       validationSamples: 1,
-      paperTraces: 1,
+      paperTraces: { rotation: 1, 'rotation+translation': 1 },
       heads: { count: 1, head: small },
     },
     trainings: quick.trainings.map((training) => ({

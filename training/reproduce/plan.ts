@@ -1,4 +1,5 @@
 import type { PhantomOptions, SplitPart } from '../data/index.js';
+import type { MotionKind } from '../motion/index.js';
 import type { MatrixShape } from '../simulation/index.js';
 
 /** One network to train. */
@@ -44,8 +45,12 @@ export interface ReproducePlan {
     /** Samples of a brain-only volume; a head with scalp gives four times as many. */
     readonly samplesPerVolume: number;
     readonly validationSamples: number;
-    /** Traces of each of the paper's slices that the product's network sees too. */
-    readonly paperTraces: number;
+    /** Share of the training samples of native matrices that have no motion. */
+    readonly motionFree: number;
+    /** Traces of each of the paper's slices that the product's network sees too, by motion. */
+    readonly paperTraces: Readonly<Record<MotionKind, number>>;
+    /** Traces of each of the paper's slices of heads with scalp that it sees besides: they are rare in public data. */
+    readonly headTraces: number;
     readonly shapes?: readonly MatrixShape[];
     /** Synthetic heads with scalp that the product's network is trained on beside the volumes: scalp is rare in public data. */
     readonly heads: { readonly count: number; readonly head: PlannedHead };
@@ -109,7 +114,7 @@ function trainings(
       label: 'mcnet',
       model: 'mcnet',
       data: 'product',
-      options: [...product, '--variant', 'L1+SSIM'],
+      options: [...product, '--variant', 'L1'],
       share: 0.375,
     },
   ];
@@ -123,14 +128,16 @@ export function fullPlan(choices: PlanChoices = {}): ReproducePlan {
     synthetic: { subjects: 20, head: {}, traces: { paper: 78, unseen: 62 } },
     paper: { slices: 10, tracesPerSlice: 39, validationTraces: 2 },
     product: {
-      samplesPerVolume: 200,
+      samplesPerVolume: 100,
       validationSamples: 16,
-      paperTraces: 8,
-      heads: { count: 12, head: { slices: 112, rows: 180, columns: 180, spacing: [1.5, 1.4, 1.4] } },
+      motionFree: 0.35,
+      paperTraces: { rotation: 16, 'rotation+translation': 39 },
+      headTraces: 78,
+      heads: { count: 0, head: { slices: 112, rows: 180, columns: 180, spacing: [1.5, 1.4, 1.4] } },
     },
     trainings: trainings(
       ['--width', '32', '--levels', '5'],
-      ['--width', '32', '--levels', '4', '--stem', 'half'],
+      ['--width', '16', '--levels', '5', '--batch', '4', '--no-augment'],
       ['--learning-rate', '3e-4'],
       choices.tvReduction ?? 'mean',
     ),
@@ -158,7 +165,9 @@ export function quickPlan(choices: PlanChoices = {}): ReproducePlan {
     product: {
       samplesPerVolume: 20,
       validationSamples: 4,
-      paperTraces: 4,
+      motionFree: 0.35,
+      paperTraces: { rotation: 2, 'rotation+translation': 4 },
+      headTraces: 4,
       heads: { count: 2, head: coarse },
       shapes: [
         { rows: 128, columns: 128, weight: 3 },
@@ -167,7 +176,7 @@ export function quickPlan(choices: PlanChoices = {}): ReproducePlan {
     },
     trainings: trainings(
       ['--width', '8', '--levels', '4', ...pace],
-      ['--width', '12', '--levels', '4', '--stem', 'half', ...pace],
+      ['--width', '8', '--levels', '4', '--batch', '4', '--no-augment', ...pace],
       ['--learning-rate', '6e-4'],
       choices.tvReduction ?? 'mean',
     ),

@@ -29,13 +29,18 @@ export interface TrainingSets {
 /** The data sets of both kinds of networks; factors are those that match the paper's severity. */
 export function trainingSets(
   plan: ReproducePlan,
-  inputs: Pick<Inputs, 'volumes' | 'traces' | 'heads'>,
+  inputs: Pick<Inputs, 'volumes' | 'traces' | 'heads' | 'coverage'>,
   factors: Factors,
 ): Record<'paper' | 'product', TrainingSets> {
   const { seed, paper, product } = plan;
   const traces = inputs.traces.paper;
-  const stack = (part: 'training' | 'validation', motion: MotionKind, tracesPerSlice: number): SetPlan => ({
-    title: `${part}, ${motion}`,
+  const stack = (
+    part: 'training' | 'validation',
+    motion: MotionKind,
+    tracesPerSlice: number,
+    only?: Coverage,
+  ): SetPlan => ({
+    title: `${part}, ${motion}${only === undefined ? '' : `, ${only} only`}`,
     recipe: paperRecipe({
       part,
       traces: 'paper',
@@ -43,9 +48,12 @@ export function trainingSets(
       factor: factors[motion],
       tracesPerSlice,
       slices: paper.slices,
-      seed,
+      // other slices' draws than in the set of all
+      seed: only === undefined ? seed : seed + 1,
     }),
-    volumes: inputs.volumes[part],
+    volumes: inputs.volumes[part].filter(
+      ({ name }) => only === undefined || inputs.coverage.get(name) === only,
+    ),
     traces,
   });
   const mixed = (
@@ -59,6 +67,7 @@ export function trainingSets(
       traces: 'paper',
       samplesPerVolume,
       seed,
+      ...(part === 'training' ? { motionFree: product.motionFree } : {}),
       ...(product.shapes === undefined ? {} : { shapes: product.shapes }),
     }),
     volumes,
@@ -77,8 +86,9 @@ export function trainingSets(
         ...(inputs.heads.length > 0
           ? [mixed('training', Math.ceil(product.samplesPerVolume / 4), inputs.heads)]
           : []),
-        stack('training', 'rotation+translation', product.paperTraces),
-      ],
+        ...motions.map((motion) => stack('training', motion, product.paperTraces[motion])),
+        stack('training', 'rotation+translation', product.headTraces, 'head'),
+      ].filter(({ volumes }) => volumes.length > 0),
       validation: [mixed('validation', product.validationSamples)],
     },
   };

@@ -128,10 +128,12 @@ export interface MixedRecipeOptions {
   readonly shapes?: readonly MatrixShape[];
   /** Default 32 (the measured traces times 20 are as severe as the paper's). */
   readonly highestFactor?: number;
+  /** Share of samples without any motion. Default 0.15. */
+  readonly motionFree?: number;
 }
 
 /**
- * The product's data: native matrices of 128 to 256, all three planes, factors up to 32, 15 % without motion, measured and
+ * The product's data: native matrices of 128 to 256, all three planes, factors up to 32, 15 % (or another share) without motion, measured and
  * synthetic traces, noise, synthetic scalp on part of the brain-only volumes, heads with scalp drawn four times as often.
  */
 export function mixedRecipe(options: MixedRecipeOptions): Recipe {
@@ -162,7 +164,7 @@ export function mixedRecipe(options: MixedRecipeOptions): Recipe {
       leastHead: 0.08,
       offCentre: 65,
       factor: { low: 1, high: options.highestFactor ?? 32, power: 0.6 },
-      motionFree: 0.15,
+      motionFree: options.motionFree ?? 0.15,
       synthetic: 0.3,
       noise: { share: 0.6, range: [0.003, 0.04] },
       scalp: 0.5,

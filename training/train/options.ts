@@ -31,7 +31,10 @@ export function parseOptions(argv: readonly string[]): TrainingOptions {
     .requiredOption('--dataset <folder...>', 'simulated training sets')
     .requiredOption('--validation <folder...>', 'simulated validation sets, of other subjects')
     .requiredOption('--run <folder>', 'run folder: config.json, curves.csv, checkpoint.bin')
-    .option('--from <checkpoint>', 'checkpoint of another run whose averaged weights to start from')
+    .option(
+      '--from <checkpoint or model>',
+      'checkpoint of another run, or folder of a released model, whose averaged weights to start from',
+    )
     .option('--width <channels>', 'channels of the first level', positive, 32)
     .option('--levels <count>', 'resolution levels', positive, 5)
     .option('--maximum-width <channels>', 'no level has more channels', positive, 512)

@@ -1,5 +1,6 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { adamFactors, sizeMultiple } from '../network/index.js';
 import { type Batch, type BatchConfig, planEpoch, readBatch } from './batches.js';
 import { type Checkpoint, readCheckpoint, writeCheckpoint, writeWhole } from './checkpoint.js';
@@ -7,6 +8,7 @@ import { learningRateAt, type Progress, type TrainingConfig } from './config.js'
 import type { TrainingSamples } from './dataset.js';
 import { averageName, type TrainingEngine, type ValidationFigures } from './engine.js';
 import { messageOf, TrainingError } from './errors.js';
+import { readStartingWeights } from './starting-weights.js';
 
 export interface TrainingRun {
   config: TrainingConfig;
@@ -15,7 +17,7 @@ export interface TrainingRun {
   validation: TrainingSamples;
   /** Folder of the run: config.json, curves.csv, checkpoint.bin. */
   folder: string;
-  /** Another run's checkpoint whose weights this run starts from (the paper's second stage). */
+  /** Another run's checkpoint (the paper's second stage) or a released model's folder, whose weights this run starts from. */
   startFrom?: string;
   /** Seconds between checkpoints. */
   checkpointSeconds: number;
@@ -247,19 +249,20 @@ function restore(engine: TrainingEngine, checkpoint: Checkpoint, file: string): 
   }
 }
 
-/** Takes over another run's averaged weights; optimiser and averages begin anew. */
-function startFrom(engine: TrainingEngine, file: string, config: TrainingConfig): void {
-  const checkpoint = readCheckpoint(file);
-  if (JSON.stringify(checkpoint.config.network) !== JSON.stringify(config.network)) {
+/** Takes over another run's averaged weights, or a released model's; optimiser and averages begin anew. */
+function startFrom(engine: TrainingEngine, path: string, config: TrainingConfig): void {
+  const { network, values } = readStartingWeights(path);
+  if (!isDeepStrictEqual(network, config.network)) {
     throw new TrainingError(
-      `${file} holds another network (${JSON.stringify(checkpoint.config.network)}): give this run the same`,
+      `${path} holds another network (${JSON.stringify(network)}): give this run the same`,
     );
   }
   for (const { name, role } of engine.variables) {
     if (role !== 'weight') continue;
-    const values = checkpoint.variables.get(averageName(name))!.values;
-    engine.write(name, values);
-    engine.write(averageName(name), values);
+    const weights = values.get(name);
+    if (weights === undefined) throw new TrainingError(`${path} has no weights ${name}`);
+    engine.write(name, weights);
+    engine.write(averageName(name), weights);
   }
 }
 

@@ -11,6 +11,8 @@ import { createLogger } from '../../../src/telemetry/index.js';
 
 export interface Node {
   port: number;
+  /** Of secure associations, where they have a port of their own. */
+  securePort?: number;
   pipeline: Pipeline;
 }
 
@@ -45,5 +47,9 @@ export async function startNode(t: TestContext, overrides: Partial<Config> = {})
     await pipeline.close(500);
     rmSync(config.data, { recursive: true });
   });
-  return { port: server.port, pipeline };
+  return {
+    port: server.port,
+    ...(server.securePort !== undefined && { securePort: server.securePort }),
+    pipeline,
+  };
 }

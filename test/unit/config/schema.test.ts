@@ -52,8 +52,15 @@ test('the example loads', () => {
       callingAeTitle: 'MCNET',
       commitment: 'off',
       commitmentTimeout: 600_000,
+      tls: {
+        key: '/etc/mcnet/tls/mcnet.key',
+        cert: '/etc/mcnet/tls/mcnet.pem',
+        ca: '/etc/mcnet/tls/hospital-ca.pem',
+        serverName: 'pacs.hospital.example',
+      },
     },
   });
+  assert.equal(config.dimse.tls?.port, 2762);
   assert.equal(config.destinations.vna?.dicomweb?.timeout, 60_000);
   assert.equal(config.limits.instanceBytes, 4 * 2 ** 30);
 });
@@ -73,22 +80,63 @@ test('the example shows every key of the schema, and each default that it states
   assert.deepEqual(missing, []);
   const config = loadConfig({ file: example });
   const defaults = loadConfig();
-  for (const key of [
-    'aeTitle',
-    'data',
-    'dimse',
-    'queue',
-    'engine',
-    'duplicates',
-    'seriesNumber',
-    'batch',
-  ] as const) {
+  for (const key of ['aeTitle', 'data', 'queue', 'engine', 'duplicates', 'seriesNumber', 'batch'] as const) {
     assert.deepEqual(config[key], defaults[key], key);
   }
   for (const key of ['concurrency', 'retry', 'limits', 'log'] as const) {
     assert.deepEqual(config[key], defaults[key], key);
   }
   assert.deepEqual(config.rules[0]?.complete, defaults.rules[0]?.complete);
+  const { tls, ...listener } = config.dimse;
+  assert.deepEqual(listener, defaults.dimse);
+  assert.equal(tls?.clientCertificates, 'required');
+});
+
+test('sources and pull rules: what they name must be there', () => {
+  const config = load(`
+sources:
+  pacs: { dimse: { aeTitle: PACS, host: 10.0.0.5, port: 104 } }
+pull:
+  - { name: a, source: pacs, query: { Modality: MR } }
+`);
+  assert.deepEqual(config.sources.pacs, {
+    dimse: { aeTitle: 'PACS', host: '10.0.0.5', port: 104, retrieve: 'move' },
+    parallel: 1,
+  });
+  assert.deepEqual(config.pull, [
+    { name: 'a', source: 'pacs', every: 600_000, days: 1, query: { Modality: ['MR'] } },
+  ]);
+  const warnings: string[] = [];
+  load(
+    'peers: [{ aeTitle: A, host: 10.0.0.6 }]\nsources: { pacs: { dimse: { aeTitle: PACS, host: 10.0.0.5, port: 104 } } }',
+    {},
+    warnings,
+  );
+  assert.match(warnings[0]!, /sources\.pacs .* PACS is not among peers/);
+  const wrong = problems(`
+sources: { pacs: {} }
+pull:
+  - { name: a, source: pasc, query: { Modality: MR } }
+  - { name: a, source: pacs }
+`);
+  assert.match(wrong.join('\n'), /sources\.pacs .*exactly one of dimse and dicomweb/);
+  assert.match(wrong.join('\n'), /pull\[0\]\.source .*"pasc" is not a source; did you mean "pacs"/);
+  assert.match(wrong.join('\n'), /pull\[1\]\.name .*already the name of pull\[0\]/);
+  assert.match(wrong.join('\n'), /pull\[1\]\.query .*is missing/);
+});
+
+test('TLS: what is missing is named', () => {
+  const of = (tls: string) => problems(`dimse: { tls: ${tls} }`);
+  assert.match(of('{ key: a }')[0]!, /^dimse\.tls\.cert.*is missing; expected the name of a PEM file/);
+  assert.match(of('{ key: a, cert: b }')[0]!, /^dimse\.tls\.ca.*client certificates/);
+  assert.deepEqual(load('dimse: { tls: { key: a, cert: b, clientCertificates: none } }').dimse.tls, {
+    key: 'a',
+    cert: 'b',
+    clientCertificates: 'none',
+  });
+  const destination = (tls: string) =>
+    problems(`destinations: { pacs: { dimse: { aeTitle: A, host: b, port: 1, tls: ${tls} } } }`);
+  assert.match(destination('{ key: a }')[0]!, /^destinations\.pacs\.dimse\.tls.*key and cert together/);
 });
 
 test('the contract of keys: the configuration of the specification loads as written', () => {
@@ -148,7 +196,7 @@ extra: 1
       'destinations.pacs.dimse.port (line 6): is missing; expected a TCP port, a whole number from 1 to 65535',
       'destinations.both (line 7): {} is not accepted; expected exactly one of dimse and dicomweb',
       'rules[0].complete.quiet (line 12): "soon" is not accepted; expected a duration such as 500ms, 5s, 10m, 2h or 7d',
-      'extra (line 13): unknown key; known keys: aeTitle, data, models, dimse, http, queue, engine, peers, destinations, rules, duplicates, seriesNumber, batch, concurrency, retry, limits, page, log',
+      'extra (line 13): unknown key; known keys: aeTitle, data, models, dimse, http, queue, distribution, engine, peers, destinations, sources, pull, rules, duplicates, seriesNumber, batch, concurrency, retry, limits, page, log',
       'rules[0].to[0] (line 11): "pasc" is not a destination; did you mean "pacs"?',
     ],
   );
@@ -188,4 +236,20 @@ test('http beyond loopback is refused until it is allowed explicitly', () => {
 test('two rules of one name are refused', () => {
   const found = problems('rules: [{ name: a, model: m }, { name: a, model: m }]');
   assert.match(found[0]!, /^rules\[1\]\.name .*already the name of rules\[0\]/);
+});
+
+test('priorities have names; secrets of the distribution are not repeated in messages', () => {
+  const config = load(
+    'rules: [{ name: a, priority: stat }, { name: b, priority: routine }, { name: c, priority: -5 }]',
+  );
+  assert.deepEqual(
+    config.rules.map(({ priority }) => priority),
+    [100, 0, -5],
+  );
+  const found = problems(
+    'queue: "http://:s3cret@h"\ndistribution: { token: s3cret }\nrules: [{ name: a, priority: urgent }]',
+  );
+  assert.equal(found.length, 3);
+  for (const one of found) assert.doesNotMatch(one, /s3cret/);
+  assert.match(found[2]!, /expected stat, routine, or a whole number from -100 to 100/);
 });

@@ -10,6 +10,8 @@ import {
   IMPLEMENTATION_VERSION_NAME,
   QUERY_RETRIEVE_SOP_CLASSES,
   queryRetrieveProviders,
+  SECURE_PORT,
+  serverTlsOptions,
   startDimseServer,
 } from '../../../src/dimse/index.js';
 
@@ -94,4 +96,22 @@ test('the figures of the conformance statement are those of the code', () => {
   ]) {
     assert.ok(statement.includes(text), `"${text}" is not in deploy/conformance.md`);
   }
+});
+
+test('the cipher suites of the conformance statement are those that are offered', () => {
+  const begin = statement.indexOf('| cipher suite |');
+  const listed = [...statement.slice(begin).matchAll(/^\| (TLS_\w+) \|/gm)].map((match) => match[1]!);
+  const offered = String(serverTlsOptions({}, 1000).ciphers)
+    .split(':')
+    .map((name) =>
+      name.startsWith('TLS_')
+        ? name
+        : `TLS_${name
+            .replace(/^ECDHE-(RSA|ECDSA)-/, 'ECDHE_$1_WITH_')
+            .replace('AES128', 'AES_128')
+            .replace('AES256', 'AES_256')
+            .replaceAll('-', '_')}`,
+    );
+  assert.deepEqual(listed, offered);
+  assert.ok(statement.includes(`secure port is ${SECURE_PORT}`));
 });

@@ -181,6 +181,7 @@ export const reader: ObjectReader<Header> & {
   },
   writeMetaHeader,
   strings: (header, keyword) => header.get(keyword)?.split('\\') ?? [],
+  itemsOf: () => [],
   correctable: (header) =>
     header.get('Modality') === 'MR'
       ? { ok: true }

@@ -223,6 +223,8 @@ export async function startFakeServer(changes: Partial<WebParts> & { port?: numb
       rate: () => Promise.resolve(),
       ratings: () => [],
     },
+    fetching: { sources: new Map(), request: async () => [], get: () => undefined, list: () => [] },
+    pulls: () => [],
     ...changes,
   });
   const server = await startWebServer(web.app, { host: '127.0.0.1', port: changes.port ?? 0 });

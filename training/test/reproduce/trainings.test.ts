@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { createRandom } from '../../data/index.js';
+import { type Coverage, createRandom } from '../../data/index.js';
 import { generateTrace } from '../../motion/index.js';
 import { duration, estimateLines } from '../../reproduce/estimate.js';
 import { parseReproduceOptions } from '../../reproduce/options.js';
@@ -33,6 +33,10 @@ const inputs = {
     unseen: [],
   },
   heads: [entry('phantom-1500')],
+  coverage: new Map<string, Coverage>([
+    ['a', 'brain'],
+    ['b', 'head'],
+  ]),
 };
 const factors = { rotation: 20, 'rotation+translation': 18 };
 const runsOf = (plan = fullPlan(), found: typeof factors = factors) =>
@@ -53,8 +57,11 @@ test('the plan holds the paper’s variants and the product’s network', () => 
   assert.equal(fine!.config.loss.tv, 1);
   assert.equal(fine!.from, l1);
   assert.equal(tv!.from, undefined);
-  assert.equal(product!.config.network.stem, 'half');
-  assert.ok(product!.config.loss.ssim > 0);
+  assert.equal(product!.config.network.width, 16);
+  assert.deepEqual(
+    product!.sets.training.map(({ recipe, volumes }) => `${recipe.name} ${volumes.map(({ name }) => name)}`),
+    ['mixed a,b', 'mixed phantom-1500', 'paper a,b', 'paper a,b', 'paper b'],
+  );
   assert.equal(l1!.config.epochs, 100);
 });
 
@@ -111,16 +118,13 @@ test('a stage is finished for its key only, and only while its files are as it l
 
 test('sizes of data sets: the paper’s slices by count, native matrices by their pixels', () => {
   const sets = trainingSets(fullPlan(), inputs, factors);
-  const coverage = new Map([
-    ['a', 'brain' as const],
-    ['b', 'head' as const],
-  ]);
+  const { coverage } = inputs;
   const stack = sizeOf(sets.paper.training[0]!, coverage);
   assert.equal(stack.slices, 2 * 10 * 2);
   assert.equal(stack.slicesAt128, stack.slices);
   assert.ok(stack.bytes >= 2 * 128 * 128 * (40 + 20));
   const mixed = sizeOf(sets.product.training[0]!, coverage);
-  assert.equal(mixed.slices, 200 + 800);
+  assert.equal(mixed.slices, 100 + 400);
   assert.ok(mixed.slicesAt128 > 1.5 * mixed.slices && mixed.slicesAt128 < 2.5 * mixed.slices);
 });
 

@@ -13,6 +13,7 @@ import { type Checkpoint, readCheckpoint, writeCheckpoint } from '../../train/ch
 import { averageName } from '../../train/engine.js';
 import { TrainingError } from '../../train/errors.js';
 import { releaseModel, residualModel } from '../../train/export/index.js';
+import { readStartingWeights } from '../../train/starting-weights.js';
 import { checkpointOf } from './support.js';
 
 const networks: Record<string, NetworkConfig> = {
@@ -118,6 +119,34 @@ describe('what a release says', () => {
     });
     assert.deepEqual(model, checkpoint.variables.get(averageName('down0_1_conv/kernel'))!.values);
     assert.notDeepEqual(model, checkpoint.variables.get('down0_1_conv/kernel')!.values);
+  });
+});
+
+describe('training from a released model', () => {
+  const network = networks['plain stem']!;
+
+  test('its folder gives the averaged weights of the checkpoint it came from', async () => {
+    const file = join(folder, 'again.bin');
+    const checkpoint = checkpointOf(network, 6);
+    writeCheckpoint(file, checkpoint);
+    const out = join(folder, 'again');
+    await releaseModel({ checkpoint: file, out, name: 'mcnet', version: '1.0.0' });
+    const released = readStartingWeights(out);
+    const direct = readStartingWeights(file);
+    assert.deepEqual(released.network, network);
+    assert.deepEqual(direct.network, network);
+    assert.deepEqual([...released.values.keys()].sort(), [...direct.values.keys()].sort());
+    for (const [name, values] of released.values) assert.deepEqual(values, direct.values.get(name), name);
+  });
+
+  test('a folder without a model, and weights that are not whole', async () => {
+    const out = join(folder, 'again');
+    assert.throws(() => readStartingWeights(folder), /model\.json cannot be read: ENOENT/);
+    writeFileSync(
+      join(out, 'tfjs', 'weights.bin'),
+      readFileSync(join(out, 'tfjs', 'weights.bin')).subarray(0, 400),
+    );
+    assert.throws(() => readStartingWeights(out), /tfjs: the weights end in the middle of down/);
   });
 });
 

@@ -1,0 +1,83 @@
+import { Redis } from 'ioredis';
+
+/** Before the name of every key in Redis. */
+export const PREFIX = 'mcnet';
+
+/** How often a connection is tried, and without an answer for how long it is taken for dead and made anew. */
+const PING_EVERY_MS = 4000;
+const SILENCE_MS = 10_000;
+const LONGEST_PAUSE_MS = 2000;
+
+export interface RedisConnection {
+  readonly client: Redis;
+  /** Why the server cannot be used now; empty when it can. */
+  problem(): string;
+  /** Calls back each time that the server can be used (again). */
+  onReady(listener: () => void): void;
+  close(): void;
+}
+
+/** Where a Redis server is, without user and password. */
+export function redisAddress(url: string): string {
+  const { hostname, port } = new URL(url);
+  return `${hostname}:${port || 6379}`;
+}
+
+/**
+ * Connects, and again whenever the connection is lost, for as long as it takes. Commands wait meanwhile.
+ * @param url redis:// or rediss://, with user and password if need be
+ */
+export function connectRedis(url: string, name: string): RedisConnection {
+  let problem = `Redis at ${redisAddress(url)} has not answered yet`;
+  const client = new Redis(url, {
+    connectionName: name,
+    maxRetriesPerRequest: null,
+    retryStrategy: (times) => Math.min(LONGEST_PAUSE_MS, 50 * 2 ** Math.min(times, 10)),
+    connectTimeout: 5000,
+    keepAlive: 5000,
+  });
+  client.on('error', (error: Error & { code?: string }) => {
+    problem = `Redis at ${redisAddress(url)} cannot be used: ${error.code ?? error.message}`;
+  });
+  client.on('close', () => {
+    if (problem === '') problem = `the connection to Redis at ${redisAddress(url)} is lost`;
+  });
+  client.on('ready', () => {
+    problem = '';
+  });
+  let askedAt = 0;
+  let asked = false;
+  const watch = setInterval(() => {
+    if (client.status !== 'ready') {
+      asked = false;
+      return;
+    }
+    const now = performance.now();
+    if (asked && now - askedAt > SILENCE_MS) {
+      problem = `Redis at ${redisAddress(url)} does not answer`;
+      asked = false;
+      client.disconnect(true);
+      return;
+    }
+    if (asked) return;
+    asked = true;
+    askedAt = now;
+    const answered = () => {
+      asked = false;
+    };
+    client.ping().then(answered, answered);
+  }, PING_EVERY_MS);
+  watch.unref();
+  return {
+    client,
+    problem: () => problem,
+    onReady(listener) {
+      client.on('ready', listener);
+      if (client.status === 'ready') listener();
+    },
+    close() {
+      clearInterval(watch);
+      client.disconnect();
+    },
+  };
+}

@@ -1,0 +1,138 @@
+/**
+ * Where a gateway serves its workers: WADO-RS for the sources, and the way back for what was derived or why not. Every
+ * request needs the shared secret; nothing is listed, only what a job names can be had.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import type { Router } from 'express';
+import express from 'express';
+import type { Dispatcher, Verdict } from './dispatcher.js';
+import {
+  correctionFailure,
+  correctionResult,
+  EXCHANGE_FOLDER,
+  exchangedFile,
+  RESULT_HEADER,
+} from './messages.js';
+import { isBearerOf } from './secret.js';
+
+export interface WorkerPortOptions {
+  secret: string;
+  dispatcher: Pick<Dispatcher, 'returned' | 'failed'>;
+  /** WADO-RS over the archive; who may read is decided here. */
+  retrieve: Router;
+  /** The gateway's data folder. */
+  data: string;
+  /** Bytes of the largest derived instance. */
+  largest: number;
+  onError?(error: unknown): void;
+}
+
+/** Bytes of a body of JSON. */
+const JSON_BYTES = 64 * 1024;
+
+class Refused extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+async function bodyOf(request: IncomingMessage, largest: number): Promise<Buffer> {
+  const declared = Number(request.headers['content-length'] ?? Number.NaN);
+  if (!(declared <= largest)) throw new Refused(413, `a body of ${declared} bytes is not taken`);
+  const body = Buffer.allocUnsafe(declared);
+  let filled = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) filled += chunk.copy(body, filled);
+  if (filled !== declared) throw new Refused(400, `${filled} of ${declared} bytes came`);
+  return body;
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Refused(400, 'the description is not JSON');
+  }
+}
+
+const STATUS: Record<Verdict, number> = { kept: 204, unwanted: 409, later: 503 };
+
+/** The requests of workers: GET /dicom-web/…, PUT /instances/{id}/derived, POST /instances/{id}/failure. */
+export function createWorkerPort(o: WorkerPortOptions): RequestListener {
+  const app = express();
+  app.disable('x-powered-by');
+  app.use('/dicom-web', o.retrieve);
+  app.use((_request, response) => void response.status(404).end());
+
+  async function derived(request: IncomingMessage, instance: number): Promise<Verdict> {
+    const header = request.headers[RESULT_HEADER];
+    const result = correctionResult.safeParse(jsonOf(typeof header === 'string' ? header : ''));
+    if (!result.success) throw new Refused(400, `${RESULT_HEADER} does not describe a derived instance`);
+    let file: Buffer;
+    let exchanged: string | undefined;
+    if (request.headers['content-type'] === 'application/json') {
+      const named = exchangedFile.safeParse(jsonOf((await bodyOf(request, JSON_BYTES)).toString()));
+      if (!named.success) throw new Refused(400, 'the body does not name a file of the exchange folder');
+      exchanged = join(o.data, EXCHANGE_FOLDER, named.data.file);
+      file = await readFile(exchanged).catch(() => {
+        throw new Refused(422, `${named.data.file} is not in the exchange folder of this gateway`);
+      });
+    } else {
+      file = await bodyOf(request, o.largest);
+    }
+    if (createHash('sha256').update(file).digest('hex') !== result.data.sha256) {
+      throw new Refused(422, 'the file is not the one that was described: its SHA-256 differs');
+    }
+    const verdict = await o.dispatcher.returned(instance, result.data, file);
+    if (exchanged !== undefined && verdict !== 'later') await rm(exchanged, { force: true });
+    return verdict;
+  }
+
+  async function failure(request: IncomingMessage, instance: number): Promise<Verdict> {
+    const parsed = correctionFailure.safeParse(jsonOf((await bodyOf(request, JSON_BYTES)).toString()));
+    if (!parsed.success) throw new Refused(400, 'the body does not say why the correction failed');
+    return o.dispatcher.failed(instance, parsed.data);
+  }
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      const match = /^\/instances\/(\d{1,15})\/(derived|failure)$/.exec(request.url ?? '');
+      if (match === null) throw new Refused(404, 'there is nothing at this address');
+      const instance = Number(match[1]);
+      let verdict: Verdict;
+      if (match[2] === 'derived' && request.method === 'PUT') verdict = await derived(request, instance);
+      else if (match[2] === 'failure' && request.method === 'POST')
+        verdict = await failure(request, instance);
+      else throw new Refused(405, 'PUT …/derived or POST …/failure is expected');
+      response.writeHead(STATUS[verdict]).end();
+    } catch (error) {
+      if (!(error instanceof Refused)) o.onError?.(error);
+      if (response.headersSent || request.destroyed) return;
+      const refused =
+        error instanceof Refused ? error : new Refused(500, 'the gateway failed; its log says why');
+      response.writeHead(refused.status, { 'Content-Type': 'application/json', Connection: 'close' });
+      response.end(JSON.stringify({ error: refused.message }));
+    }
+  }
+
+  return (request, response) => {
+    if (!isBearerOf(o.secret, request.headers.authorization)) {
+      response.writeHead(401, { 'WWW-Authenticate': 'Bearer', Connection: 'close' }).end();
+      return;
+    }
+    if (request.url?.startsWith('/dicom-web/')) app(request, response);
+    else void answer(request, response);
+  };
+}
+
+/** Makes the exchange folder anew: what lies there was handed over to a process that is gone. */
+export async function emptyExchange(data: string): Promise<void> {
+  const folder = join(data, EXCHANGE_FOLDER);
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+}
