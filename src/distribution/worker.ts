@@ -9,6 +9,7 @@ import { type Job as BullJob, Worker as BullWorker } from 'bullmq';
 import type { Corrected, CorrectionRequest } from '../correction/index.js';
 import { CorrectionError } from '../correction/index.js';
 import type { Derivation } from '../dicom/index.js';
+import type { Safeguards } from '../inference/index.js';
 import { createGatewayClient, GatewayAway, type Source, SourceUnusable } from './gateway-client.js';
 import { type Refusal, watchGateways } from './gateways.js';
 import { type Identity, queueOf } from './identity.js';
@@ -20,7 +21,7 @@ import { connectRedis, PREFIX } from './redis.js';
 export interface WorkerModel {
   identity: Identity;
   /** How what is made of a source is described: a function of these and of the identity. */
-  derivation(deviceUid: string, at: Date): Derivation;
+  derivation(deviceUid: string, at: Date, safeguards?: Safeguards): Derivation;
   correct(request: CorrectionRequest): Promise<Corrected>;
   /** Instances at a time. */
   concurrency: number;
@@ -117,7 +118,8 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
     try {
       const corrected = await model.correct({
         ...source.of,
-        derivation: model.derivation(gateway.deviceUid, new Date(job.at)),
+        derivation: model.derivation(gateway.deviceUid, new Date(job.at), job.safeguards),
+        ...(job.safeguards && { safeguards: job.safeguards }),
         signal: AbortSignal.any([stopping.signal, AbortSignal.timeout(o.timeoutMs ?? TIMEOUT_MS)]),
       });
       failures = 0;
@@ -166,9 +168,9 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
       }
       return fail(reason, error instanceof CorrectionError && error.permanent);
     }
-    const { file, study, series, sopClass, transferSyntax, quality, ms } = corrected;
+    const { file, study, series, sopClass, transferSyntax, quality, flags, ms } = corrected;
     const described = { queue, study, series, sop: corrected.sop, sopClass, transferSyntax };
-    const result = { ...described, quality: { ...quality }, ms: { ...ms } };
+    const result = { ...described, quality: { ...quality }, flags, ms: { ...ms } };
     const kept = await client.giveBack(gateway, job, result, file);
     return { outcome: kept ? 'corrected' : 'unwanted', gateway: gateway.name, sop, corrected };
   }
