@@ -20,6 +20,7 @@ import {
   sealOf,
   startCorrectionWorker,
 } from '../../src/distribution/index.js';
+import { atEnd } from '../unit/pipeline/synthetic.js';
 import { eventually, needPrograms, temporaryFolder } from './support/process.js';
 import { redisServer } from './support/redis.js';
 
@@ -35,7 +36,9 @@ const derivation = (at = new Date(0)): Derivation => ({
 const ms = { read: 0, decode: 0, preprocess: 0, queue: 0, inference: 0, postprocess: 0, total: 0 };
 
 async function parts(t: TestContext) {
-  const redis = await redisServer(t);
+  // Workers and dispatcher close before Redis does.
+  const end = { after: (work: () => unknown) => atEnd(t, work) };
+  const redis = await redisServer(end);
   const folder = temporaryFolder(t, 'jobs');
   const path = join(folder, 'source.dcm');
   const bytes = Buffer.from('a source');
@@ -55,7 +58,7 @@ async function parts(t: TestContext) {
       priority,
     }) as Instance;
   const connection = connectRedis(redis.url, 'test');
-  t.after(() => connection.close());
+  atEnd(t, () => connection.close());
   const id = randomUUID();
   let republished = 0;
   const dispatcher = createDispatcher({
@@ -81,7 +84,7 @@ async function parts(t: TestContext) {
     deviceUid: '2.25.1',
     identities: [identityOf(derivation())],
   }));
-  t.after(async () => {
+  atEnd(t, async () => {
     dispatcher.stop();
     await presence.stop();
     server.closeAllConnections();
@@ -105,7 +108,7 @@ async function parts(t: TestContext) {
       leaseMs: 2000,
       onEnd: (end) => ends.push(end),
     });
-    t.after(() => worker.close(0));
+    atEnd(t, () => worker.close(0));
     return { worker, ends };
   };
   const correct = (id: number, priority = 0) =>
