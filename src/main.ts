@@ -130,6 +130,8 @@ export async function startServer(
     await correction.attach(pipeline);
     stops.push(() => correction.stop());
     observe(pipeline.events, metrics, logger);
+    pipeline.events.on('removing', (about) => audit.removing(about));
+    pipeline.events.on('removed', (about) => audit.removed(about));
     logger.info({ ...pipeline.recovery }, 'archive opened');
 
     const intake = audit.intake(pipeline.intake);
@@ -138,6 +140,7 @@ export async function startServer(
       audit.associationEnded(id);
     };
     const services = openServices(config, pipeline, audit);
+    stops.push(() => services.close());
     const provider = await startProvider({
       config,
       intake,

@@ -65,10 +65,11 @@ export interface Archive {
   derivedFrom(id: number): Instance[];
   /** Whether a derived instance of this server has, or had, this SOP Instance UID. */
   isDerived(sop: string): boolean;
-  /** When an object with this digest was removed, milliseconds since the epoch; undefined: not that we remember. */
-  removedAt(study: string, series: string, sop: string, digest: string): number | undefined;
-  /** Whether any object under this UID was removed, as far as we remember. */
-  wasRemoved(study: string, series: string, sop: string): boolean;
+  /** When an object, with this digest if one is given, was removed, milliseconds since the epoch; undefined: not that we remember. */
+  removedAt(
+    about: { studyInstanceUid: string; seriesInstanceUid: string; sopInstanceUid: string },
+    digest?: string,
+  ): number | undefined;
   /**
    * Removes a source series and what was derived from it, when `may` says so inside the transaction. When it resolves
    * all of it is gone for good, from the index and from the disk.
@@ -369,17 +370,14 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
          UNION ALL SELECT 1 FROM removed WHERE sop = ?1 AND origin = 'derived' LIMIT 1`,
         sop,
       ) !== undefined,
-    removedAt: (study, series, sop, digest) =>
+    removedAt: ({ studyInstanceUid, seriesInstanceUid, sopInstanceUid }, digest) =>
       db.get<{ at: number }>(
-        'SELECT removed_at AS at FROM removed WHERE sop = ? AND series = ? AND study = ? AND digest = ?',
-        sop,
-        series,
-        study,
-        digest,
+        'SELECT removed_at AS at FROM removed WHERE sop = ?1 AND series = ?2 AND study = ?3 AND (?4 IS NULL OR digest = ?4) LIMIT 1',
+        sopInstanceUid,
+        seriesInstanceUid,
+        studyInstanceUid,
+        digest ?? null,
       )?.at,
-    wasRemoved: (study, series, sop) =>
-      db.get('SELECT 1 FROM removed WHERE sop = ? AND series = ? AND study = ?', sop, series, study) !==
-      undefined,
     async removeSeries(id, may) {
       const removed = await db.commit(() => (may() ? removeRows(db, clock, id) : undefined));
       if (removed === undefined) return undefined;

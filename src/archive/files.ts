@@ -59,6 +59,8 @@ export interface InstanceFiles {
   relativePath(study: string, series: string, sop: string, version: number): string;
   absolutePath(relative: string): string;
   createPart(): Promise<PartFile>;
+  /** A name for a file of the caller's beside the parts: the next start removes it when it is still there. */
+  scratchPath(): string;
   /**
    * A part of `smallBytes` at most, all of it known: it is written straight to its place, by a thread of its own. The
    * memory stays the caller's, who releases it when the part is settled or discarded.
@@ -249,6 +251,10 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     },
     absolutePath: (relative) => join(root, relative),
     createPart,
+    scratchPath() {
+      sequence += 1;
+      return join(root, 'incoming', `${process.pid}-${sequence}.part`);
+    },
     memory: createSharedMemory(),
     partOf(bytes) {
       const part: PartFile = {

@@ -7,6 +7,7 @@ import {
   createSenders,
   createStoreProvider,
   holdingsOf,
+  otherMethods,
 } from '../dicomweb/index.js';
 import type { Pipeline } from '../pipeline/index.js';
 import { principalOf } from '../web/index.js';
@@ -45,6 +46,7 @@ export function openDicomWeb(
     }),
     createQueryProvider({ holdings, readerOf: nameOf }),
     createRetrieveProvider({ holdings, readerOf: nameOf, decoder }),
+    otherMethods,
   );
   return { router, peerAt, close: () => decoder.close() };
 }

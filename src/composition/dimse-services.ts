@@ -11,7 +11,7 @@ export function openServices(
   config: Pick<Config, 'aeTitle' | 'dimse' | 'peers' | 'destinations'>,
   pipeline: Pick<Pipeline, 'archive' | 'queue' | 'delivery'>,
   audit?: Pick<Auditing, 'dimseQueried' | 'dimseTransfer'>,
-): { services: DimseService[]; start(): void } {
+): { services: DimseService[]; start(): void; close(): Promise<void> } {
   const { archive, queue, delivery } = pipeline;
   const commitment = createCommitmentProvider({
     archive,
@@ -32,8 +32,9 @@ export function openServices(
     services: [
       commitment.service,
       commitmentReports((report) => delivery.commitmentReport(report)),
-      ...retrieve,
+      ...retrieve.services,
     ],
     start: () => commitment.start(),
+    close: () => retrieve.close(),
   };
 }

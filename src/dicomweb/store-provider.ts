@@ -83,9 +83,11 @@ function answer(request: Request, response: Response, status: number, results: r
   const base = `${request.protocol}://${request.get('host') ?? 'localhost'}${request.baseUrl}`;
   const body = storeResponse(results, base);
   const wanted = request.accepts(['application/dicom+json', 'application/json', 'application/dicom+xml']);
+  const xml = wanted === 'application/dicom+xml';
   response.status(status).vary('Accept');
-  if (wanted === 'application/dicom+xml') response.type('application/dicom+xml').send(toNativeXml(body));
-  else response.type('application/dicom+json').send(JSON.stringify(body));
+  // Without a charset parameter, which these types do not have and some clients do not expect (PS3.18 8.7.3).
+  response.setHeader('Content-Type', xml ? 'application/dicom+xml' : 'application/dicom+json');
+  response.end(xml ? toNativeXml(body) : JSON.stringify(body));
 }
 
 /**

@@ -240,13 +240,9 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
       header.seriesInstanceUid,
       header.sopInstanceUid,
     );
-    const wasRemoved = archive.wasRemoved(
-      header.studyInstanceUid,
-      header.seriesInstanceUid,
-      header.sopInstanceUid,
-    );
+    const wasHere = versions.length > 0 || archive.removedAt(header) !== undefined;
     const digest =
-      inspected.dataSet !== undefined && (versions.length > 0 || wasRemoved)
+      inspected.dataSet !== undefined && wasHere
         ? await digestOf(header.transferSyntaxUid, inspected.dataSet)
         : inspected.digest;
     const same = versions.find((version) => version.digest === digest);
@@ -277,8 +273,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
     }
     const values = (keyword: string) => dicom.strings(header.dataSet, keyword);
     const ownSeries = isDerivedSeries(header);
-    const removedAt =
-      digest === undefined ? undefined : archive.removedAt(about.study, about.series, about.sop, digest);
+    const removedAt = digest === undefined ? undefined : archive.removedAt(header, digest);
     const classification =
       removedAt === undefined
         ? classificationOf(header, ownSeries)

@@ -1,6 +1,6 @@
 /** Query and retrieval over the archive, for the peers that are allowed to. */
 import type { Archive } from '../archive/index.js';
-import { type DataSet, keywordOf, nativeAlternatives, rewriteNative, strings } from '../dicom/index.js';
+import { type DataSet, keywordOf, nativeAlternatives, strings } from '../dicom/index.js';
 import {
   type DimseService,
   type DimseTarget,
@@ -13,6 +13,7 @@ import {
 } from '../dimse/index.js';
 import { IdentifierError, retrieveKeys, type UniqueKeys } from './model.js';
 import { search } from './search.js';
+import { createTranscoder, type Transcoder } from './transcoder.js';
 
 export interface RetrieveOptions {
   archive: Archive;
@@ -47,9 +48,11 @@ function queryText(identifier: DataSet): string {
     .join('\n');
 }
 
-export function retrieveServices(o: RetrieveOptions): DimseService[] {
+/** `close` ends the thread that writes objects in other transfer syntaxes. */
+export function retrieveServices(o: RetrieveOptions): { services: DimseService[]; close(): Promise<void> } {
   const { archive } = o;
-  return queryRetrieveProviders({
+  const transcoder = createTranscoder();
+  const services = queryRetrieveProviders({
     permits: o.permits,
     targetOf: o.targetOf,
     async *find(identifier, root, signal) {
@@ -59,7 +62,7 @@ export function retrieveServices(o: RetrieveOptions): DimseService[] {
         throw refusalOf(error);
       }
     },
-    select: (identifier, root) => select(archive, identifier, root),
+    select: (identifier, root) => select(archive, transcoder, identifier, root),
     onQuery: ({ peer, sopClass, identifier }) =>
       o.onQuery?.({ peer, sopClass, query: queryText(identifier) }),
     onRetrieval: ({ peer, destination, instances }) =>
@@ -73,6 +76,7 @@ export function retrieveServices(o: RetrieveOptions): DimseService[] {
       );
     },
   });
+  return { services, close: () => transcoder.close() };
 }
 
 function sopsOf(instances: readonly RetrievedInstance[]): string[] {
@@ -85,7 +89,12 @@ function refusalOf(error: unknown): unknown {
 }
 
 /** Every current instance under the identifier's unique keys. */
-function select(archive: Archive, identifier: DataSet, root: QueryRoot): RetrievedInstance[] {
+function select(
+  archive: Archive,
+  transcoder: Transcoder,
+  identifier: DataSet,
+  root: QueryRoot,
+): RetrievedInstance[] {
   let keys: UniqueKeys;
   try {
     keys = retrieveKeys(identifier, root);
@@ -112,12 +121,13 @@ function select(archive: Archive, identifier: DataSet, root: QueryRoot): Retriev
     sopInstanceUid: sop,
     transferSyntaxUid: stored,
     alternatives: nativeAlternatives(stored),
-    open: (wanted) => open(archive, id, stored, wanted),
+    open: (wanted) => open(archive, transcoder, id, stored, wanted),
   }));
 }
 
 async function open(
   archive: Archive,
+  transcoder: Transcoder,
   id: number,
   stored: string,
   wanted: string,
@@ -126,6 +136,5 @@ async function open(
   const damage = await archive.check(instance);
   if (damage !== undefined) throw new Error(damage);
   if (wanted === stored) return archive.readDataSet(instance);
-  const file = await archive.readFile(instance);
-  return rewriteNative(file.subarray(instance.dataSetOffset), stored, wanted);
+  return transcoder.open(instance.path, wanted);
 }

@@ -73,10 +73,18 @@ const slicesOf = (study: string, count = 3, values = {}) =>
     slice({ study, series: `${study}.1`, sop: `${study}.1.${i + 1}`, values, pixels: Buffer.alloc(5000, i) }),
   );
 
+/** A delivery's job ends a moment after the last of its slices is delivered. */
+const noDelivery = (pipeline: Pipeline) =>
+  eventually(
+    'no delivery waits',
+    () => pipeline.archive.db.get("SELECT 1 FROM jobs WHERE kind = 'deliver:pacs'") === undefined,
+  );
+
 async function finish(pipeline: Pipeline, study: string, state: string, values = {}): Promise<Slice[]> {
   const slices = slicesOf(study, 3, values);
   for (const one of slices) await receive(pipeline, one);
   await eventually(`${study} is ${state}`, () => pipeline.series.get(`${study}.1`)?.state === state);
+  if (state === 'delivered') await noDelivery(pipeline);
   return slices;
 }
 
@@ -197,10 +205,7 @@ test('nothing that is owed to anybody is removed, however old and however short 
   await pipeline.retry('1.2.1.1');
   await eventually('delivered', () => pipeline.series.get('1.2.1.1')?.state === 'delivered');
   const { db } = pipeline.archive;
-  await eventually(
-    'no job is left of it',
-    () => db.get("SELECT 1 FROM jobs WHERE kind = 'deliver:pacs'") === undefined,
-  );
+  await noDelivery(pipeline);
   db.run(
     'INSERT INTO commitment_requests (peer, transaction_uid, instances, requested_at) VALUES (?, ?, ?, ?)',
     'PACS',
@@ -299,6 +304,7 @@ test('a quota: instances or bytes of one source; what is held already is still a
   await receive(pipeline, slice({ study: '1.2.7', series: '1.2.7.1', sop: '1.2.7.1.1' }), 'THIRD');
 
   await eventually('delivered', () => pipeline.series.get('1.2.6.1')?.state === 'delivered');
+  await noDelivery(pipeline);
   clock.ahead = 2 * day;
   assert.ok((await pipeline.retention.run()) >= 2);
   await receive(pipeline, slice({ study: '1.2.9', series: '1.2.9.1', sop: '1.2.9.1.1' }));

@@ -35,7 +35,10 @@ export function registeredRoutes(app: Express): RegisteredRoute[] {
       const { route } = layer;
       if (route) {
         const paths = Array.isArray(route.path) ? route.path : [route.path];
-        const methods = Object.keys(route.methods).map((method) => method.toUpperCase());
+        // `_all`: what answers 405 to the methods that no route takes.
+        const methods = Object.keys(route.methods)
+          .filter((method) => method !== '_all')
+          .map((method) => method.toUpperCase());
         return paths.flatMap((path) => methods.map((method) => ({ method, path: base + path })));
       }
       const inner = stackOf(layer.handle);
