@@ -130,6 +130,8 @@ export async function startServer(
     await correction.attach(pipeline);
     stops.push(() => correction.stop());
     observe(pipeline.events, metrics, logger);
+    pipeline.events.on('removing', (about) => audit.removing(about));
+    pipeline.events.on('removed', (about) => audit.removed(about));
     logger.info({ ...pipeline.recovery }, 'archive opened');
 
     const intake = audit.intake(pipeline.intake);

@@ -23,8 +23,10 @@ export interface Auditing extends LoginEvents, Refusals, Disclosures {
   dimseTransfer(about: Transfer): void;
   /** The configuration was read anew. */
   configured(about: { file: string; reason: string; outcome: Outcome; user?: Participant }): void;
-  /** Retention removed a study, or series of it. Must be told before the study is gone from the index. */
-  deleted(about: { study: string; series?: readonly string[]; reason: string }): void;
+  /** Retention is about to remove a series: whose it is, the index will not know any more. */
+  removing(about: { study: string; series: string }): void;
+  /** It has removed it. */
+  removed(about: { study: string; series: string; why: 'age' | 'space' }): void;
 }
 
 type Peer = Pick<AssociationInfo, 'callingAeTitle' | 'remoteAddress'>;
@@ -67,6 +69,7 @@ export function createAuditing(options: {
   const { trail, archive, config } = options;
   const isNew = createNovelty(options.now ?? Date.now);
   const receiving = new Map<string, Batch>();
+  const leaving = new Map<string, StudyObject>();
   const self = (): Participant => ({ id: config().aeTitle });
 
   const objectOf = (study: string, more: Partial<StudyObject> = {}): StudyObject => {
@@ -260,8 +263,13 @@ export function createAuditing(options: {
       });
     },
 
-    deleted({ study, series, reason }) {
-      trail.record({ event: 'deleted', by: self(), object: objectOf(study, series && { series }), reason });
+    removing: ({ study, series }) => void leaving.set(series, objectOf(study, { series: [series] })),
+
+    removed({ study, series, why }) {
+      const object = leaving.get(series) ?? objectOf(study, { series: [series] });
+      leaving.clear();
+      const reason = why === 'age' ? 'kept for as long as it is to be kept' : 'removed to make room';
+      trail.record({ event: 'deleted', by: self(), object, reason: `retention: ${reason}` });
     },
   };
 }

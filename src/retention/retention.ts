@@ -63,6 +63,7 @@ export function createRetention(
         if (stopped || (await enough())) return removed;
         const gone = await archive.removeSeries(id, () => {
           if (!isRemovable(db, id)) return false;
+          events.emit('removing', { study, series });
           archive.audit('series removed by retention', { study, series, detail: why });
           return true;
         });

@@ -53,6 +53,8 @@ export interface Metrics {
   /** Instances, received and derived, that retention removed. */
   removed(o: { why: 'age' | 'space'; instances: number; bytes: number }): void;
   engine(o: { engine: string; provider: string; device: string; version: string }): void;
+  /** The engine failed, and another took over. */
+  engineFellBack(): void;
   model(o: { name: string; version: string; sha256: string }): void;
   /** Somebody logged in, or tried to. */
   login(outcome: 'accepted' | 'refused'): void;
@@ -164,6 +166,11 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     labelNames: ['engine', 'provider', 'device', 'version'],
     registers,
   });
+  const fallbacks = counter(
+    'mcnet_engine_fallbacks_total',
+    'Times that an engine failed while it worked and another took over.',
+    [],
+  );
   const modelInfo = new Gauge({
     name: 'mcnet_model_info',
     help: 'The model in use; always 1.',
@@ -258,6 +265,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       engineInfo.reset();
       engineInfo.set({ engine, provider, device, version }, 1);
     },
+    engineFellBack: () => fallbacks.inc(),
     model({ name, version, sha256 }) {
       modelInfo.reset();
       modelInfo.set({ name, version, sha256 }, 1);

@@ -15,5 +15,6 @@ export { type FetchRequest, listFetches, requestFetch, showFetch } from './fetch
 export type { LoginEvents } from './login.js';
 export { viewsOfPipeline } from './pipeline-views.js';
 export { type PreviewFrame, type PreviewKind, renderPreview } from './preview.js';
+export { createAccessTable } from './route-access.js';
 export { startWebServer, type WebServer } from './server.js';
 export type { DestinationView, Readiness, SeriesView, SliceView, StatusView } from './views.js';
