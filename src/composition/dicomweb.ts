@@ -46,7 +46,7 @@ export function openDicomWeb(
     }),
     createQueryProvider({ holdings, readerOf: nameOf }),
     createRetrieveProvider({ holdings, readerOf: nameOf, decoder }),
-    otherMethods(),
+    otherMethods,
   );
   return { router, peerAt, close: () => decoder.close() };
 }

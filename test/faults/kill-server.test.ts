@@ -79,8 +79,12 @@ retry: { first: 100ms, max: 1s }
   let onProgress = () => {};
   destination.onKept = () => onProgress();
   const damaged: unknown[] = [];
+  /** The patient of the slices, who is in no line of the log and in no metric. */
+  const patient = /phantom|SYNTHETIC-1/i;
+  const leaks: string[] = [];
   const start = () =>
     startIncarnation(t, ['serve', '--config', config], (line) => {
+      if (patient.test(JSON.stringify(line))) leaks.push(JSON.stringify(line));
       if (line.msg !== 'archive opened') return;
       damaged.push(...(line.damaged as unknown[]));
     });
@@ -136,7 +140,9 @@ retry: { first: 100ms, max: 1s }
     },
     catchUpMs,
   );
+  assert.doesNotMatch(await (await fetch(`http://127.0.0.1:${httpPort}/metrics`)).text(), patient);
   assert.equal(await last.stop(), 0);
+  assert.deepEqual(leaks, []);
 
   const lost = [...undisturbed.kept.keys()].filter((sop) => !destination.kept.has(sop));
   const duplicated = [...destination.kept.keys()].filter((sop) => !undisturbed.kept.has(sop));

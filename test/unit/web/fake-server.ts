@@ -236,7 +236,7 @@ export async function startFakeServer(
     async close() {
       web.close();
       access.close();
-      await server.close(100);
+      await server.close(10_000);
     },
   };
 }
