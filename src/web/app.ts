@@ -54,12 +54,16 @@ const RECHECK_MS = 15_000;
 /** Small bodies are whole by then. */
 const BODY_MS = 30_000;
 
-/** The paths under which a folder's files are served. */
+/** The paths under which a folder's files are served; a folder with an index.html is one itself. */
 function filesOf(folder: string): string[] {
-  const names = readdirSync(folder, { recursive: true, withFileTypes: true })
+  const paths = readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length));
-  return ['/', ...names.map((name) => encodeURI(name.replaceAll('\\', '/')))];
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length).replaceAll('\\', '/'))
+    .map(encodeURI);
+  const folders = paths
+    .filter((path) => path.endsWith('/index.html'))
+    .map((path) => path.slice(0, -'index.html'.length));
+  return [...paths, ...folders];
 }
 
 /** Errors become a sentence without internals; what happened stands in the log. */
