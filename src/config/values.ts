@@ -15,6 +15,8 @@ export function whole(min: number, max: number, what: string) {
   return z.int({ error: expected }).min(min, { error: expected }).max(max, { error: expected });
 }
 
+export const flag = z.boolean({ error: 'true or false' });
+
 export const milliseconds = (() => {
   const expected = 'a duration such as 500ms, 5s, 10m, 2h or 7d';
   return z

@@ -8,6 +8,8 @@ export interface WorkerSettings {
   input: NetworkInputOptions;
   /** Frames of one object that may be under way to the network at the same time. */
   window: number;
+  /** Sources and derived frames of more bytes than this stay on the disk, where the request names a file for them. */
+  largeBytes: number;
 }
 
 /** What the main thread tells a correction worker. `id` names a request for as long as it lives. */
@@ -19,6 +21,8 @@ export type ToWorker =
       source: { path: string } | { bytes: Uint8Array };
       derivation: Derivation;
       anyway: boolean;
+      /** Where the corrected frames of a large object are written. */
+      scratch: string | undefined;
     }
   /** The network's answer to a frame; its buffer is handed over. */
   | { kind: 'residual'; id: number; frame: number; residual: Float32Array }
@@ -43,7 +47,10 @@ export type FromWorker =
     };
 
 export interface WorkerResult {
+  /** The derived file, or what precedes its stored values when those are in the scratch file. */
   file: Uint8Array;
+  /** Bytes in the scratch file. */
+  scratchBytes?: number;
   study: string;
   series: string;
   sop: string;

@@ -2,22 +2,16 @@
  * One thread of the correction pool. It reads and decodes an object, hands its frames to the main thread as network
  * inputs, a window of them at a time, adds the residuals that come back, and writes the derived instance.
  */
-import { readFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import {
   correctable,
   type Derivation,
   DicomError,
   derivedUids,
-  deriveInstance,
   type FrameReader,
-  openFrames,
-  type Part10,
-  parsePart10,
   type StoredPixels,
   string,
   TransferSyntax,
-  verifyWhole,
 } from '../dicom/index.js';
 import { meanQuality, type Quality, qualityOf } from '../inference/index.js';
 import {
@@ -26,9 +20,11 @@ import {
   type NetworkLayout,
   toNetworkInput,
 } from '../inference/preprocess/index.js';
+import { type DerivedFrames, derivedFrames } from './derived-frames.js';
 import { CorrectionError } from './error.js';
 import { keepPadding, signalOf, signalPerStored } from './intensity.js';
 import type { FromWorker, ToWorker, WorkerResult, WorkerSettings } from './protocol.js';
+import { openSource, type SourceObject } from './source.js';
 
 const settings = workerData as WorkerSettings;
 const port = parentPort!;
@@ -37,15 +33,15 @@ const port = parentPort!;
 interface Work {
   id: number;
   derivation: Derivation;
-  part10: Part10;
+  source: SourceObject;
   reader: FrameReader;
   sopClass: string;
   study: string;
   uids: { seriesInstanceUid: string; sopInstanceUid: string };
   /** Next frame to be sent. */
   next: number;
-  /** Frames that are corrected, by number. */
-  corrected: StoredPixels[];
+  /** Frames that are corrected. */
+  derived: DerivedFrames;
   finished: number;
   /** Frames at the network: what is needed to add its answer. */
   away: Map<number, { stored: StoredPixels; layout: NetworkLayout; scale: number }>;
@@ -65,9 +61,17 @@ function tell(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer);
 }
 
-function reject(id: number, error: unknown): void {
+/** The request is over, whatever became of it. */
+function forget(id: number): void {
+  const work = works.get(id);
   works.delete(id);
   opening.delete(id);
+  work?.source.close();
+  work?.derived.close();
+}
+
+function reject(id: number, error: unknown): void {
+  forget(id);
   if (error instanceof CorrectionError) {
     const { code, permanent, message, dicom } = error;
     tell({ kind: 'rejected', id, code, permanent, message, dicom });
@@ -79,38 +83,40 @@ function reject(id: number, error: unknown): void {
   }
 }
 
-/** Reads at once: this thread has nothing else to do meanwhile that would not wait for the disk too. */
-function read(source: { path: string } | { bytes: Uint8Array }): Buffer {
-  if ('bytes' in source) {
-    return Buffer.from(source.bytes.buffer, source.bytes.byteOffset, source.bytes.byteLength);
-  }
+async function open(request: Extract<ToWorker, { kind: 'open' }>): Promise<void> {
+  const { id } = request;
+  const at = performance.now();
+  opening.add(id);
+  const source = await openSource(request.source, settings.largeBytes);
+  const ms = { read: performance.now() - at, decode: 0, preprocess: 0, postprocess: 0 };
+  let work: Work | undefined;
   try {
-    return readFileSync(source.path);
-  } catch (error) {
-    const { code = 'unknown error' } = error as NodeJS.ErrnoException;
-    throw new CorrectionError('io', code === 'ENOENT' || code === 'EISDIR', `cannot be read: ${code}`);
+    work = await openWork(request, source, ms);
+  } finally {
+    if (work === undefined) source.close();
   }
+  works.set(id, work);
+  // It may have been dropped meanwhile.
+  if (opening.delete(id)) advance(work);
+  else forget(id);
 }
 
-async function open({ id, source, derivation, anyway }: Extract<ToWorker, { kind: 'open' }>): Promise<void> {
-  const ms = { read: 0, decode: 0, preprocess: 0, postprocess: 0 };
-  let at = performance.now();
-  opening.add(id);
-  const file = read(source);
-  ms.read = performance.now() - at;
-  at = performance.now();
-  verifyWhole(file);
-  const part10 = parsePart10(file);
-  const { dataSet } = part10;
+async function openWork(
+  { id, derivation, anyway, scratch }: Extract<ToWorker, { kind: 'open' }>,
+  source: SourceObject,
+  ms: WorkerResult['ms'],
+): Promise<Work> {
+  const at = performance.now();
+  const { dataSet } = source;
   const sopClass = string(dataSet, 'SOPClassUID') ?? '';
   const verdict = correctable(dataSet, sopClass);
   if (!verdict.ok && !anyway) throw new CorrectionError('not-correctable', true, verdict.reason);
-  const reader = await openFrames(part10);
+  const reader = await source.openFrames();
   ms.decode = performance.now() - at;
-  const work: Work = {
+  return {
     id,
     derivation,
-    part10,
+    source,
     reader,
     sopClass,
     study: string(dataSet, 'StudyInstanceUID') ?? '',
@@ -122,15 +128,12 @@ async function open({ id, source, derivation, anyway }: Extract<ToWorker, { kind
       derivation,
     ),
     next: 0,
-    corrected: [],
+    derived: derivedFrames({ dataSet, image: reader }, scratch, settings.largeBytes),
     finished: 0,
     away: new Map(),
     quality: [],
     ms,
   };
-  if (!opening.delete(id)) return;
-  works.set(id, work);
-  advance(work);
 }
 
 /** Sends frames until the window is full; writes the derived instance when all are back. */
@@ -166,7 +169,7 @@ function advance(work: Work): void {
 
 function finish(work: Work, frame: number, before: StoredPixels, after: StoredPixels): void {
   const { rows, columns } = work.reader;
-  work.corrected[frame] = after;
+  work.derived.put(frame, after);
   work.finished += 1;
   work.quality[frame] = qualityOf(before, after, rows, columns);
 }
@@ -209,16 +212,17 @@ function add(work: Work, frame: number, residual: Float32Array): void {
 
 function derive(work: Work): void {
   const at = performance.now();
-  const derived = deriveInstance(work.part10, work.corrected, work.derivation);
+  const { file: derived, scratchBytes } = work.derived.finish(work.derivation);
   // A buffer out of Node's pool shares its memory with others and must not be handed over.
   const own = derived.byteOffset === 0 && derived.buffer.byteLength !== Buffer.poolSize;
   const file = own
     ? new Uint8Array(derived.buffer as ArrayBuffer, 0, derived.byteLength)
     : new Uint8Array(derived);
   work.ms.postprocess += performance.now() - at;
-  works.delete(work.id);
+  forget(work.id);
   const corrected: WorkerResult = {
     file,
+    ...(scratchBytes !== undefined && { scratchBytes }),
     study: work.study,
     series: work.uids.seriesInstanceUid,
     sop: work.uids.sopInstanceUid,
@@ -249,8 +253,7 @@ port.on('message', (message: ToWorker) => {
       break;
     }
     case 'drop':
-      opening.delete(message.id);
-      works.delete(message.id);
+      forget(message.id);
       break;
     case 'close':
       process.exit(0);

@@ -1,7 +1,15 @@
 import { type Request, type Response, Router } from 'express';
 import { encodePng, type Picture } from '../dicomweb/index.js';
-import type { PreviewKind } from './preview.js';
-import { SERIES_STATES, type SeriesView, type SliceView, type StatusView } from './views.js';
+import { principalOf } from './access-guard.js';
+import { openApiDocument } from './openapi/index.js';
+import { PREVIEWS, type PreviewKind } from './preview.js';
+import {
+  type ConfigurationView,
+  SERIES_STATES,
+  type SeriesView,
+  type SliceView,
+  type StatusView,
+} from './views.js';
 
 /** What the management API asks the rest of the server. UIDs that arrive here have a UID's form. */
 export interface ApiParts {
@@ -14,11 +22,11 @@ export interface ApiParts {
   /** Does again what failed; returns how much by kind, undefined for a series that is not known. */
   retry(series: string): Promise<Readonly<Record<string, number>> | undefined>;
   status(): StatusView | Promise<StatusView>;
+  /** Absent where the server was started without a configuration file. */
+  configuration?: { state(): ConfigurationView; reload(why: string): ConfigurationView } | undefined;
   /** One frame (from 1) of an instance as a picture; undefined when there is none. */
   preview(instance: number, of: PreviewKind, frame: number): Promise<Picture | undefined>;
 }
-
-const PREVIEWS: readonly PreviewKind[] = ['source', 'derived', 'residual'];
 
 function refuse(response: Response, status: number, error: string): void {
   response.status(status).json({ error });
@@ -101,6 +109,25 @@ export function createApi(parts: ApiParts): Router {
       of === 'source' ? 'private, max-age=3600, immutable' : 'private, max-age=60',
     );
     response.type('png').send(await encodePng(picture));
+  });
+
+  const description = openApiDocument();
+  router.get('/openapi.json', (_request, response) => {
+    response.json(description);
+  });
+
+  const noFile = 'the server was started without a configuration file';
+
+  router.get('/configuration', (_request, response) => {
+    if (parts.configuration) response.json(parts.configuration.state());
+    else refuse(response, 404, noFile);
+  });
+
+  router.post('/configuration/reload', (_request, response) => {
+    if (!parts.configuration) return refuse(response, 404, noFile);
+    const who = principalOf(response)?.name;
+    const state = parts.configuration.reload(`asked for by ${who}`);
+    response.status(state.problem === undefined ? 200 : 422).json(state);
   });
 
   router.get('/status', async (_request, response) => {

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { LoadedModel } from '../manifest.js';
+import { FETCH_PROVIDERS } from './devices.js';
 
 export type ProbeAnswer =
   /** The provider ran the model; `difference` is the largest deviation from the processor's answer, relative to its largest value. */
@@ -16,7 +17,11 @@ const SCRIPT = fileURLToPath(new URL('./probe-child.js', import.meta.url));
 /** The last line of a native error message that says something, without the source location that precedes it. */
 function gist(message: string): string {
   const text = message.replace(/\s+/g, ' ').trim();
-  return /(?:was false\.|with error:)\s*(.+)$/.exec(text)?.[1] ?? text;
+  const said = /(?:was false\.|with error:)\s*(.+)$/.exec(text)?.[1] ?? text;
+  const library = /(lib(?:cublas|cudart|cudnn|cufft|curand|nvrtc)\S*?): cannot open shared object file/.exec(
+    said,
+  )?.[1];
+  return library === undefined ? said : `${library} is missing: ${FETCH_PROVIDERS} installs it`;
 }
 
 /**
