@@ -63,7 +63,7 @@ test('a device asked for by name that is missing is refused with what to install
   await refused(
     'cuda',
     machine({ cuda: 'libonnxruntime_providers_cuda.so is missing' }),
-    /--device cuda: libonnxruntime_providers_cuda\.so is missing; training\/gpu\.sh installs what CUDA needs, or train with --device cpu/,
+    /--device cuda: libonnxruntime_providers_cuda\.so is missing; deploy\/install-cuda\.sh installs what the CUDA provider needs beside the driver, or train with --device cpu/,
   );
   await refused('webgpu', machine({}, { webgpu: 'no adapter' }), /--device webgpu: no adapter; a Vulkan/);
 });
