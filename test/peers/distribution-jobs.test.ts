@@ -133,6 +133,7 @@ async function corrected(): Promise<Corrected> {
     rows: 1,
     columns: 1,
     quality: {} as Corrected['quality'],
+    flags: [],
     ms,
   };
 }

@@ -27,8 +27,11 @@ function ServerStatus({ status }: { status: StatusView }) {
   const free = status.archive.freeBytes;
   return (
     <ul class="chips status" aria-label="Server">
-      <Chip label="Engine" title={`${status.engine.device}, version ${status.engine.version}`}>
-        {[status.engine.engine, status.engine.provider].filter(Boolean).join(', ')}
+      <Chip
+        label="Engine"
+        title={`${status.engine.provider} on ${status.engine.device}, version ${status.engine.version}`}
+      >
+        {status.engine.engine}
       </Chip>
       <Chip label="Model" title={`sha256 ${status.model.sha256}`}>
         {`${status.model.name} ${status.model.version}`}
@@ -60,6 +63,7 @@ function App() {
     return () => removeEventListener('hashchange', onHash);
   }, []);
   useEffect(() => {
+    scrollTo(0, 0);
     document.title = uid ? 'Series · MC-Net' : 'Worklist · MC-Net';
   }, [uid]);
   return (

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { TestContext } from 'node:test';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { findProgram } from './process.js';
+import { eventually, findProgram } from './process.js';
 
 const ARGS = [
   '--no-sandbox',
@@ -61,9 +61,11 @@ export async function openPage(
   const requests: string[] = [];
   const { origin } = new URL(url);
   page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
+    // That a canvas is read back is the tests' own doing.
+    if (/^(error|warning)$/.test(message.type()) && !message.text().startsWith('Canvas2D'))
+      complaints.push(message.text());
   });
-  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('pageerror', (error) => complaints.push(error.stack ?? error.message));
   page.on('request', (request) => {
     requests.push(request.url());
     if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).origin !== origin)
@@ -82,6 +84,15 @@ export async function checkAccessibility(page: Page, what: string): Promise<void
       ({ id, help, nodes }) => ({ id, help, nodes: nodes.slice(0, 4).map((node) => node.html + ' ' + node.failureSummary) })))`,
   );
   assert.deepEqual(found, [], `${what}: ${JSON.stringify(found, null, 2)}`);
+}
+
+/** Waits until an expression is true in the page. (Its policy forbids what Playwright's own waiting would evaluate.) */
+export async function holds(page: Page, expression: string, timeoutMs = 60_000): Promise<void> {
+  await eventually(
+    expression,
+    async () => ((await page.evaluate(`Boolean(${expression})`)) === true ? true : undefined),
+    timeoutMs,
+  );
 }
 
 /** What a pane's canvas shows: a digest of its pixels, and whether anything but black is there. */
@@ -109,19 +120,12 @@ export async function shownSlice(page: Page, slice: number, of: number): Promise
   await settled(page);
 }
 
-/** Waits until the panes do not change any more: what was asked for last is drawn. */
+/** Waits until the panes show what was asked for last. */
 export async function settled(page: Page): Promise<void> {
-  await page.evaluate(`(async () => {
-    const frame = () => new Promise((done) => requestAnimationFrame(done));
-    const look = () => [...document.querySelectorAll('.pane')].map((pane) => {
-      const canvas = pane.querySelector('canvas');
-      return pane.querySelector('.canvas').dataset.shown + (canvas ? canvas.toDataURL() : '');
-    }).join();
-    for (let last = '', same = 0; same < 6; ) {
-      await frame();
-      const now = look();
-      same = now === last ? same + 1 : 0;
-      last = now;
-    }
-  })()`);
+  await page.waitForSelector('.panes[aria-busy=false]');
+  // Cornerstone draws in the next frame.
+  await page.evaluate(
+    'new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(done))))',
+  );
+  await page.waitForSelector('.panes[aria-busy=false]');
 }

@@ -116,10 +116,13 @@ function cornerstoneImage(
 ): Types.IImage {
   const place = image.frames[slot.frame - 1] ?? { slope: 1, intercept: 0 };
   const residual = kind === 'residual';
-  const { min, max } = rangeOf(pixels);
+  const range = rangeOf(pixels);
+  // A difference has as much room on both sides of 0, also where there is none.
+  const most = Math.max(1, Math.abs(range.min), Math.abs(range.max));
+  const { min, max } = residual ? { min: -most, max: most } : range;
   const intercept = residual ? 0 : place.intercept;
   const window = residual
-    ? { center: 0, width: 2 * Math.max(1, Math.abs(min), Math.abs(max)) }
+    ? { center: 0, width: 2 * most }
     : (('window' in place ? place.window : undefined) ?? windowOfPixels(pixels, place.slope, intercept));
   return {
     imageId,

@@ -179,7 +179,15 @@ export function createStage(): Stage {
       return drawing;
     },
     resize() {
-      engine.resize(true, true);
+      // Cornerstone's own resizing on the processor forgets that a device may have more pixels than the page.
+      for (const { id, element } of panes.values()) {
+        const canvas = viewportOf(id)?.getCanvas();
+        const width = Math.round(element.clientWidth * globalThis.devicePixelRatio);
+        const height = Math.round(element.clientHeight * globalThis.devicePixelRatio);
+        if (!canvas || (canvas.width === width && canvas.height === height)) continue;
+        canvas.width = width;
+        canvas.height = height;
+      }
     },
     windowOf,
     close() {

@@ -21,8 +21,6 @@ export interface ViewerProps {
   onChange(change: (view: View) => View): void;
   onDivider(share: number): void;
   onReset(): void;
-  /** The slice in view is on the screen. */
-  onDrawn?(index: number): void;
 }
 
 const ZOOM_LIMITS = { min: 0.25, max: 20 };
@@ -54,22 +52,29 @@ export function Viewer(props: ViewerProps) {
   latest.current = props;
   const wheel = useRef(0);
   const slot = slots[view.index];
+
+  /** Draws the view of now, and says when the panes show it. */
+  function draw(on: Stage): void {
+    const wanted = latest.current.view;
+    root.current?.setAttribute('aria-busy', 'true');
+    const drawn = () => {
+      if (latest.current.view === wanted) root.current?.setAttribute('aria-busy', 'false');
+    };
+    void on.draw(wanted).then(drawn, drawn);
+  }
   const labels = { first: 'Original', second: 'Corrected', ...props.labels, residual: 'Residual' };
 
   useEffect(() => {
     if (!stage) return;
     stage.setSlots(slots);
-    void stage.draw(view).then(
-      () => latest.current.onDrawn?.(view.index),
-      () => undefined,
-    );
+    draw(stage);
   }, [stage, slots, view, layout, residual]);
 
   useEffect(() => {
     if (!stage || !root.current) return;
     const observer = new ResizeObserver(() => {
       stage.resize();
-      void stage.draw(latest.current.view);
+      draw(stage);
     });
     observer.observe(root.current);
     return () => observer.disconnect();
