@@ -11,7 +11,8 @@ export interface Candidate {
 
 /**
  * Delivered to every destination, left alone, or corrected under a rule that names no destination; whole; no job is
- * about it; no storage commitment request asks for it. `?1` is the time before which it was finished, `?2` how many.
+ * about it; no storage commitment request asks for it; nobody has still to look at it, for its release or in a reader
+ * study. `?1` is the time before which it was finished, `?2` how many.
  */
 const finished = `
   SELECT s.id, s.study, s.series FROM series s
@@ -21,6 +22,8 @@ const finished = `
         SELECT 1 FROM instances i WHERE i.series_id = s.id AND i.destinations != '[]')))
     AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.series_id = s.id AND i.current = 1
       AND i.origin = 'received' AND i.state NOT IN ('corrected', 'left-alone'))
+    AND (s.hold = 0 OR s.verdict = 'accepted' OR s.state = 'left-alone')
+    AND NOT EXISTS (SELECT 1 FROM reader_cases r WHERE r.study = s.study AND r.series = s.series)
     AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.series_id = s.id AND d.state != 'delivered')
     AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.damage IS NOT NULL
       AND (i.series_id = s.id OR i.derived_from IN (SELECT id FROM instances WHERE series_id = s.id)))

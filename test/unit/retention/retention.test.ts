@@ -215,6 +215,13 @@ test('nothing that is owed to anybody is removed, however old and however short 
   );
   assert.equal(await pipeline.retention.run(), 0, 'a peer asked whether it is kept');
   db.run('DELETE FROM commitment_requests');
+  db.run("UPDATE series SET hold = 1 WHERE series = '1.2.1.1'");
+  assert.equal(await pipeline.retention.run(), 0, 'it waits for a person');
+  db.run('UPDATE series SET hold = 0');
+  db.run("INSERT INTO reader_studies VALUES ('a', 'a', 'a', 'a', 0)");
+  db.run("INSERT INTO reader_cases VALUES ('a', 1, '1.2.1', '1.2.1.1')");
+  assert.equal(await pipeline.retention.run(), 0, 'readers look at it');
+  db.run('DELETE FROM reader_cases');
   db.run("UPDATE instances SET damage = 'the file is missing' WHERE sop = '1.2.1.1.2'");
   assert.equal(await pipeline.retention.run(), 0, 'damage is for a person');
   db.run('UPDATE instances SET damage = NULL');
