@@ -213,7 +213,7 @@ export async function startServer(
       logger,
       ready: readiness,
       dicomWeb: dicomWeb.router,
-      ...viewsOfPipeline(pipeline),
+      ...viewsOfPipeline(pipeline, config.page.patient),
       status,
       configuration: reload,
       fetching,

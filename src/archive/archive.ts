@@ -10,6 +10,7 @@ import { type Database, openDatabase } from './database.js';
 import { type InstanceFiles, openInstanceFiles, type PartFile } from './files.js';
 import {
   type Instance,
+  type InstanceFlag,
   type InstanceRow,
   type InstanceState,
   instanceOf,
@@ -45,6 +46,8 @@ export interface NewInstance {
   deliver?: 'series' | 'slice';
   priority?: number;
   quality?: Record<string, number>;
+  flags?: InstanceFlag[];
+  frameQuality?: Record<string, number>[];
   /** Default true: it takes the place of the version before. False: it is kept beside it. */
   current?: boolean;
   receivedAt: number;
@@ -217,8 +220,8 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     const { id } = db.run(
       `INSERT INTO instances (series_id, sop, version, current, sop_class, transfer_syntax, digest, bytes, path,
          data_set_offset, origin, derived_from, source_protocol, source_peer, source_address, received_at, state,
-         reason, rule, model, destinations, deliver, priority, quality, attributes)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         reason, rule, model, destinations, deliver, priority, quality, flags, frame_quality, attributes)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       series.id,
       n.sop,
       n.version,
@@ -243,6 +246,8 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       n.deliver ?? 'series',
       n.priority ?? 0,
       n.quality === undefined ? null : JSON.stringify(n.quality),
+      n.flags === undefined || n.flags.length === 0 ? null : JSON.stringify(n.flags),
+      n.frameQuality === undefined ? null : JSON.stringify(n.frameQuality),
       n.attributes === undefined ? null : JSON.stringify(n.attributes.instance),
     );
     if (n.attributes !== undefined && !series.described) describe(series.id, n.study, n.attributes);

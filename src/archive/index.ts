@@ -15,7 +15,7 @@ export { type Clock, monotonicClock } from './clock.js';
 export { type Database, DatabaseError, openDatabase, type Value } from './database.js';
 export { digestOf, digestOfFile, digestOfPieces } from './digest.js';
 export { type InstanceFiles, isCode, isDiskFull, type PartFile, smallBytes } from './files.js';
-export type { Instance, InstanceRow, InstanceState, Source } from './instance.js';
+export type { Instance, InstanceFlag, InstanceRow, InstanceState, Source } from './instance.js';
 export { instanceOf, selectInstance } from './instance.js';
 export type { Recovery } from './reconcile.js';
 export type { SharedBytes } from './shared-bytes.js';

@@ -8,6 +8,12 @@ export interface Source {
 
 export type InstanceState = 'pending' | 'corrected' | 'left-alone' | 'failed' | 'derived' | 'superseded';
 
+/** A remark of the safeguards about a derived instance. */
+export interface InstanceFlag {
+  kind: string;
+  message: string;
+}
+
 export interface Instance {
   id: number;
   seriesId: number;
@@ -43,6 +49,10 @@ export interface Instance {
   priority: number;
   /** Quality figures of a derived instance, as the correction reported them. */
   quality?: Record<string, number>;
+  /** What the safeguards remarked about a derived instance. */
+  flags?: InstanceFlag[];
+  /** The quality figures of each frame, of a derived instance with several. */
+  frameQuality?: Record<string, number>[];
   /** What is wrong with the file on disk, found at start or when it was read. */
   damage?: string;
 }
@@ -75,6 +85,8 @@ export interface InstanceRow {
   deliver: 'series' | 'slice';
   priority: number;
   quality: string | null;
+  flags: string | null;
+  frame_quality: string | null;
   damage: string | null;
 }
 
@@ -109,6 +121,10 @@ export function instanceOf(row: InstanceRow, absolutePath: (relative: string) =>
     deliver: row.deliver,
     priority: row.priority,
     ...(row.quality !== null && { quality: JSON.parse(row.quality) as Record<string, number> }),
+    ...(row.flags !== null && { flags: JSON.parse(row.flags) as InstanceFlag[] }),
+    ...(row.frame_quality !== null && {
+      frameQuality: JSON.parse(row.frame_quality) as Record<string, number>[],
+    }),
     ...(row.damage !== null && { damage: row.damage }),
   };
 }

@@ -205,4 +205,54 @@ export const migrations: readonly string[] = [
     sop TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- What people found who looked at original and corrected: all of it is kept, the last one counts.
+  CREATE TABLE reviews (
+    id INTEGER PRIMARY KEY,
+    series_id INTEGER NOT NULL REFERENCES series(id) ON DELETE CASCADE,
+    verdict TEXT NOT NULL CHECK (verdict IN ('accepted', 'rejected')),
+    comment TEXT NOT NULL,
+    reviewer TEXT NOT NULL,
+    at INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX reviews_by_series ON reviews (series_id);
+
+  -- hold: nothing is delivered before a person accepts. accepted_upto: derived instances up to this row were there to
+  -- be looked at when the series was accepted.
+  ALTER TABLE series ADD COLUMN hold INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE series ADD COLUMN verdict TEXT;
+  ALTER TABLE series ADD COLUMN accepted_upto INTEGER NOT NULL DEFAULT 0;
+
+  -- Of a derived instance, as JSON: remarks of the safeguards, and the figures of each frame where it has several.
+  ALTER TABLE instances ADD COLUMN flags TEXT;
+  ALTER TABLE instances ADD COLUMN frame_quality TEXT;
+
+  -- Reader studies. Which side is the corrected one follows from the secret; it is told nobody who rates.
+  CREATE TABLE reader_studies (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    secret TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE reader_cases (
+    reader_study TEXT NOT NULL REFERENCES reader_studies(id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    study TEXT NOT NULL,
+    series TEXT NOT NULL,
+    PRIMARY KEY (reader_study, number)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE reader_ratings (
+    reader_study TEXT NOT NULL REFERENCES reader_studies(id) ON DELETE CASCADE,
+    reader TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    preferred TEXT NOT NULL CHECK (preferred IN ('original', 'corrected', 'equal')),
+    corrected_side TEXT NOT NULL CHECK (corrected_side IN ('left', 'right')),
+    scores TEXT NOT NULL,
+    comment TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (reader_study, reader, number)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { join, relative } from 'node:path';
+import type { Instance } from '../archive/index.js';
 import type { Derivation } from '../dicom/index.js';
 import { holdingsOf } from '../dicomweb/index.js';
 import {
@@ -18,12 +19,12 @@ import {
   sealOf,
   type WorkerPresence,
 } from '../distribution/index.js';
-import { loadModel } from '../inference/index.js';
+import { loadModel, type Safeguards } from '../inference/index.js';
 import type { Model, Pipeline } from '../pipeline/index.js';
 import { createGatewayMetrics } from '../telemetry/index.js';
 import { startWebServer, type WebServer } from '../web/index.js';
 import type { Correction, CorrectionParts } from './correction.js';
-import { derivationOf } from './models.js';
+import { derivationOf, safeguardsOf } from './models.js';
 import { distributionSecret } from './secret.js';
 
 /** Corrections that are out at a time: enough for every worker that one gateway can feed. */
@@ -44,11 +45,14 @@ export async function correctionElsewhere(parts: CorrectionParts): Promise<Corre
   let dispatcher: Dispatcher | undefined;
   for (const name of new Set(config.rules.flatMap(({ model }) => (model === undefined ? [] : [model])))) {
     const { manifest } = await loadModel(join(folder, name));
-    const derivation = (at: number) => derivationOf(manifest, config, deviceUid, new Date(at));
+    const derivation = (at: number, safeguards?: Safeguards) =>
+      derivationOf(manifest, config, deviceUid, new Date(at), safeguards);
+    const safeguards = (source: Instance) => safeguardsOf(config, source);
     identities.push(identityOf(derivation(0)));
     models.set(name, {
       corrector: { correct: (request) => dispatcher!.correct(request) },
-      derivation: (source) => derivation(source.receivedAt),
+      derivation: (source) => derivation(source.receivedAt, safeguards(source)),
+      safeguards,
     });
   }
   const model = identities[0]?.model;

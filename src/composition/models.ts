@@ -4,7 +4,7 @@ import type { Instance } from '../archive/index.js';
 import type { Config } from '../config/index.js';
 import { type Corrector, createCorrector } from '../correction/index.js';
 import type { Derivation } from '../dicom/index.js';
-import type { EngineDescription } from '../inference/index.js';
+import { DEFAULT_SAFEGUARDS, type EngineDescription, type Safeguards } from '../inference/index.js';
 import type { Model } from '../pipeline/index.js';
 import type { Metrics } from '../telemetry/index.js';
 import { VERSION } from '../version.js';
@@ -22,11 +22,30 @@ export interface ModelsOptions {
   onEngineChange?(now: EngineDescription, reason: string): void;
 }
 
-/** Digest of what in the configuration decides the content of a derived instance, besides the model. */
+/** Digest of what in the configuration decides the content of every derived instance, besides the model. */
 function configurationDigest(config: Pick<Config, 'seriesNumber'>): string {
   return createHash('sha256')
     .update(JSON.stringify({ seriesNumberOffset: config.seriesNumber.offset }))
     .digest('hex');
+}
+
+/** Digest of a rule's safeguards, where they are not the usual ones: the same source may then give another object. */
+function variantOf({ skipBelow, maxResidual, domain, onFlag }: Safeguards): string | undefined {
+  const usual = DEFAULT_SAFEGUARDS;
+  const isUsual =
+    skipBelow === undefined &&
+    maxResidual === usual.maxResidual &&
+    domain === usual.domain &&
+    onFlag === usual.onFlag;
+  if (isUsual) return undefined;
+  return createHash('sha256')
+    .update(JSON.stringify({ skipBelow: skipBelow ?? null, maxResidual, domain, onFlag }))
+    .digest('hex');
+}
+
+/** What the rule that sent an instance here wants flagged, skipped or passed through. */
+export function safeguardsOf(config: Pick<Config, 'rules'>, source: Pick<Instance, 'rule'>): Safeguards {
+  return config.rules.find(({ name }) => name === source.rule)?.safeguards ?? DEFAULT_SAFEGUARDS;
 }
 
 /** How the instances that a model derives are described; `at` is when the correction is said to have happened. */
@@ -35,10 +54,13 @@ export function derivationOf(
   config: Pick<Config, 'seriesNumber'>,
   deviceUid: string,
   at: Date,
+  safeguards?: Safeguards,
 ): Derivation {
+  const variant = safeguards && variantOf(safeguards);
   return {
     model: { name: model.name, version: model.version, sha256: model.sha256 },
     configurationDigest: configurationDigest(config),
+    ...(variant !== undefined && { variant }),
     softwareVersion: VERSION,
     manufacturer: 'MC-Net server',
     deviceUid,
@@ -89,10 +111,13 @@ export async function openModels(options: ModelsOptions): Promise<Models> {
     for (const name of new Set(names)) {
       const corrector = await openCorrector(name, options);
       const { model } = corrector.describe();
+      const safeguards = (source: Instance) => safeguardsOf(config, source);
       byName.set(name, {
         corrector,
+        safeguards,
         // The moment of receipt, so that the same source gives the same bytes however often it is corrected.
-        derivation: (source: Instance) => derivationOf(model, config, deviceUid, new Date(source.receivedAt)),
+        derivation: (source: Instance) =>
+          derivationOf(model, config, deviceUid, new Date(source.receivedAt), safeguards(source)),
       });
     }
   } catch (error) {

@@ -13,12 +13,13 @@ export function observe(events: PipelineEmitter, metrics: Metrics, logger: Logge
     metrics.received({ source: source.peer, protocol: source.protocol, outcome: 'rejected', bytes });
     logger.warn({ peer: source.peer, code, study, series, sop, reason: message }, 'instance rejected');
   });
-  events.on('corrected', ({ source, latencyMs, ms }) => {
+  events.on('corrected', ({ source, latencyMs, ms, flags }) => {
     metrics.decoded((ms.read ?? 0) + (ms.decode ?? 0));
     metrics.preprocessed(ms.preprocess ?? 0);
     metrics.postprocessed(ms.postprocess ?? 0);
     metrics.sliceCorrected(latencyMs);
     metrics.correctionEnded('corrected');
+    for (const { kind } of flags) metrics.flagged(kind);
     logger.debug({ sop: source.sop, series: source.series, latencyMs }, 'instance corrected');
   });
   events.on('correctionFailed', ({ source, reason, permanent, attempts }) => {
@@ -62,6 +63,10 @@ export function observe(events: PipelineEmitter, metrics: Metrics, logger: Logge
   events.on('removed', ({ study, series, instances, bytes, why }) => {
     metrics.removed({ why, instances, bytes });
     logger.info({ study, series, instances, bytes, why }, 'series removed by retention');
+  });
+  events.on('reviewed', ({ study, series, verdict, reviewer }) => {
+    metrics.reviewed(verdict);
+    logger.info({ study, series, verdict, reviewer }, 'series reviewed');
   });
   events.on('listenerError', (error) => logger.error({ err: error }, 'an event listener failed'));
 }

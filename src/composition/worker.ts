@@ -7,6 +7,7 @@ import {
   startCorrectionWorker,
   type WorkerModel,
 } from '../distribution/index.js';
+import type { Safeguards } from '../inference/index.js';
 import { createMetrics, createWorkerMetrics, type Logger } from '../telemetry/index.js';
 import { VERSION } from '../version.js';
 import { type Readiness, startWebServer } from '../web/index.js';
@@ -67,7 +68,8 @@ export async function startWorker(
     const { concurrency } = config.distribution;
     const workerModels = opened.map(({ corrector }): WorkerModel => {
       const { model } = corrector.describe();
-      const derivation = (deviceUid: string, at: Date) => derivationOf(model, config, deviceUid, at);
+      const derivation = (deviceUid: string, at: Date, safeguards?: Safeguards) =>
+        derivationOf(model, config, deviceUid, at, safeguards);
       return {
         identity: identityOf(derivation('', new Date(0))),
         derivation,

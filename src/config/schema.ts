@@ -14,6 +14,7 @@ import {
   listenPort,
   match,
   milliseconds,
+  share,
   strict,
   targetPort,
   text,
@@ -92,6 +93,13 @@ const rule = strict({
   to: z.array(text('the name of a destination'), { error: "a list of destinations' names" }).default([]),
   priority,
   deliver: z.enum(['series', 'slice'], { error: 'series or slice' }).default('series'),
+  safeguards: strict({
+    skipBelow: share('an estimated severity').optional(),
+    maxResidual: share('a share of the energy').default(0.05),
+    domain: z.enum(['check', 'off'], { error: 'check or off' }).default('check'),
+    onFlag: z.enum(['deliver', 'pass through'], { error: 'deliver or pass through' }).default('deliver'),
+  }).prefault({}),
+  hold: z.enum(['no', 'until accepted'], { error: 'no or until accepted' }).default('no'),
   complete: strict({
     quiet: milliseconds.prefault('5s'),
     maxAge: milliseconds.prefault('10m'),
@@ -218,6 +226,11 @@ export const configSchema = strict({
   disk,
   retention,
   quotas,
+  page: strict({
+    patient: z
+      .enum(['full', 'initials', 'masked'], { error: 'full, initials or masked' })
+      .default('initials'),
+  }).prefault({}),
   log: strict({
     level: z
       .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {

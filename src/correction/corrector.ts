@@ -7,11 +7,13 @@ import {
   type EngineDescription,
   EngineError,
   type EngineOptions,
+  type Flag,
   type Inferred,
   type LoadedModel,
   loadModel,
   openEngine,
   type Quality,
+  type Safeguards,
   usableCores,
 } from '../inference/index.js';
 import { CorrectionError } from './error.js';
@@ -47,6 +49,8 @@ export interface CorrectorOptions {
 /** A part 10 file, by path or as its bytes (which stay the caller's), and how its derived instance is to be named. */
 export type CorrectionRequest = ({ path: string } | { bytes: Uint8Array }) & {
   derivation: Derivation;
+  /** What is flagged, skipped and passed through. Default: nothing. */
+  safeguards?: Safeguards;
   /** Correct it although its header says that it is nothing to correct: for rules that name such images expressly. */
   anyway?: boolean;
   /**
@@ -74,6 +78,10 @@ export interface Corrected {
   rows: number;
   columns: number;
   quality: Quality;
+  /** Remarks of the safeguards; none when the request had none. */
+  flags: Flag[];
+  /** Quality of each frame, where there are several. */
+  frameQuality?: Quality[];
   /** Where the time went, ms; sums over the frames. `total` runs from the request to the answer. */
   ms: {
     read: number;
@@ -145,6 +153,8 @@ export async function createCorrector(options: CorrectorOptions): Promise<Correc
       input: { multiple: manifest.input.multiple, normalisation: manifest.normalisation },
       window: Math.max(1, options.window ?? 8),
       largeBytes: options.largeBytes ?? 32 * 1024 * 1024,
+      intended: manifest.intended,
+      severity: manifest.severity,
     },
     hangMs: options.hangMs ?? 120_000,
     script: options.workerScript ?? SCRIPT,
@@ -214,7 +224,7 @@ function correctionTask(
   on: { onCorrected(corrected: Corrected): void; onFailed(error: CorrectionError): void },
 ): Task {
   const startedAt = performance.now();
-  const { derivation, anyway = false, scratch } = request;
+  const { derivation, safeguards, anyway = false, scratch } = request;
   const source = 'path' in request ? { path: request.path } : { bytes: request.bytes };
   const name = 'path' in request ? request.path : `${request.bytes.byteLength} bytes in memory`;
   let away = 0;
@@ -233,7 +243,7 @@ function correctionTask(
   }
 
   return {
-    open: (id) => ({ kind: 'open', id, source, derivation, anyway, scratch }),
+    open: (id) => ({ kind: 'open', id, source, derivation, safeguards, anyway, scratch }),
     waitsForWorker: () => away === 0,
     onMessage(message: FromWorker, { post }) {
       switch (message.kind) {

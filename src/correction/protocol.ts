@@ -1,5 +1,5 @@
 import type { Derivation, DicomErrorCode } from '../dicom/index.js';
-import type { Quality } from '../inference/index.js';
+import type { Flag, ModelManifest, Quality, Safeguards } from '../inference/index.js';
 import type { NetworkInputOptions } from '../inference/preprocess/index.js';
 import type { CorrectionErrorCode } from './error.js';
 
@@ -10,6 +10,9 @@ export interface WorkerSettings {
   window: number;
   /** Sources and derived frames of more bytes than this stay on the disk, where the request names a file for them. */
   largeBytes: number;
+  /** What the model is made for. */
+  intended: ModelManifest['intended'];
+  severity?: ModelManifest['severity'];
 }
 
 /** What the main thread tells a correction worker. `id` names a request for as long as it lives. */
@@ -20,6 +23,8 @@ export type ToWorker =
       id: number;
       source: { path: string } | { bytes: Uint8Array };
       derivation: Derivation;
+      /** Without them nothing is flagged, and every frame is corrected. */
+      safeguards?: Safeguards | undefined;
       anyway: boolean;
       /** Where the corrected frames of a large object are written. */
       scratch: string | undefined;
@@ -60,5 +65,9 @@ export interface WorkerResult {
   rows: number;
   columns: number;
   quality: Quality;
+  /** Remarks of the safeguards. */
+  flags: Flag[];
+  /** Quality of each frame, where there are several. */
+  frameQuality?: Quality[];
   ms: { read: number; decode: number; preprocess: number; postprocess: number };
 }

@@ -5,15 +5,29 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import {
   correctable,
+  type DataSet,
   type Derivation,
   DicomError,
   derivedUids,
   type FrameReader,
+  itemsOf,
+  numbers,
   type StoredPixels,
   string,
+  strings,
   TransferSyntax,
 } from '../dicom/index.js';
-import { meanQuality, type Quality, qualityOf } from '../inference/index.js';
+import {
+  type Decision,
+  decide,
+  domainFlags,
+  type Flag,
+  flagsOf,
+  meanQuality,
+  type Quality,
+  qualityOf,
+  type Safeguards,
+} from '../inference/index.js';
 import {
   applyResidual,
   type NetworkInput,
@@ -46,6 +60,13 @@ interface Work {
   /** Frames at the network: what is needed to add its answer. */
   away: Map<number, { stored: StoredPixels; layout: NetworkLayout; scale: number }>;
   quality: Quality[];
+  safeguards: Safeguards | undefined;
+  /** Where the image leaves the model's domain. */
+  domain: Flag[];
+  /** What was decided about each frame, from what the network would have changed. */
+  decided: { decision: Decision; severity: number; residualEnergy: number }[];
+  /** Direction of the phase encoding (InPlanePhaseEncodingDirection). */
+  along: 'ROW' | 'COL' | undefined;
   ms: WorkerResult['ms'];
 }
 
@@ -102,7 +123,7 @@ async function open(request: Extract<ToWorker, { kind: 'open' }>): Promise<void>
 }
 
 async function openWork(
-  { id, derivation, anyway, scratch }: Extract<ToWorker, { kind: 'open' }>,
+  { id, derivation, safeguards, anyway, scratch }: Extract<ToWorker, { kind: 'open' }>,
   source: SourceObject,
   ms: WorkerResult['ms'],
 ): Promise<Work> {
@@ -132,7 +153,28 @@ async function openWork(
     finished: 0,
     away: new Map(),
     quality: [],
+    safeguards,
+    domain: safeguards?.domain === 'check' ? domainFlags(subjectOf(dataSet, reader), settings.intended) : [],
+    decided: [],
+    along: phaseEncodingOf(dataSet),
     ms,
+  };
+}
+
+function phaseEncodingOf(dataSet: DataSet): 'ROW' | 'COL' | undefined {
+  const said = string(dataSet, 'InPlanePhaseEncodingDirection');
+  return said === 'ROW' ? 'ROW' : said === 'COL' || said === 'COLUMN' ? 'COL' : undefined;
+}
+
+/** What the check of the domain asks about an image; of a multi-frame one, what all frames share. */
+function subjectOf(dataSet: DataSet, { rows, columns }: FrameReader) {
+  const [shared] = itemsOf(dataSet, 'SharedFunctionalGroupsSequence');
+  const plane = shared && itemsOf(shared, 'PlaneOrientationSequence')[0];
+  return {
+    rows,
+    columns,
+    orientation: numbers(plane ?? dataSet, 'ImageOrientationPatient'),
+    values: (keyword: string) => strings(dataSet, keyword),
   };
 }
 
@@ -155,7 +197,8 @@ function advance(work: Work): void {
     ms.preprocess += performance.now() - at;
     if (input.scale === 0) {
       // An empty slice has no motion to correct.
-      finish(work, frame, stored, stored);
+      finish(work, frame, stored, measure(work, stored, stored));
+      work.decided[frame] = { decision: { kind: 'correct' }, severity: 0, residualEnergy: 0 };
       continue;
     }
     const { data, ...layout } = input;
@@ -167,11 +210,33 @@ function advance(work: Work): void {
   if (work.finished === reader.count) derive(work);
 }
 
-function finish(work: Work, frame: number, before: StoredPixels, after: StoredPixels): void {
-  const { rows, columns } = work.reader;
-  work.derived.put(frame, after);
+function finish(work: Work, frame: number, pixels: StoredPixels, quality: Quality): void {
+  work.derived.put(frame, pixels);
   work.finished += 1;
-  work.quality[frame] = qualityOf(before, after, rows, columns);
+  work.quality[frame] = quality;
+}
+
+function measure(work: Work, before: StoredPixels, after: StoredPixels): Quality {
+  const { rows, columns } = work.reader;
+  return qualityOf(before, after, rows, columns, { weights: settings.severity, along: work.along });
+}
+
+/** Keeps what the network makes of a frame, unless the safeguards want the frame as it was. */
+function judge(work: Work, frame: number, before: StoredPixels, after: StoredPixels): void {
+  const quality = measure(work, before, after);
+  const { severity, residualEnergy } = quality;
+  const outOfDomain = work.domain.length > 0;
+  const decision: Decision = work.safeguards
+    ? decide(work.safeguards, { severity, residualEnergy, outOfDomain })
+    : { kind: 'correct' };
+  work.decided[frame] = { decision, severity, residualEnergy };
+  // The severity stays: it is about the frame, not about what was done.
+  if (isUnchanged(decision)) finish(work, frame, before, { ...measure(work, before, before), severity });
+  else finish(work, frame, after, quality);
+}
+
+function isUnchanged(decision: Decision): boolean {
+  return decision.kind === 'skip' || (decision.kind === 'flag' && decision.passThrough);
 }
 
 /** Whether all values are numbers: their sum is one only then, and cannot overflow. */
@@ -205,14 +270,20 @@ function add(work: Work, frame: number, residual: Float32Array): void {
   );
   if (spares.length < SPARES) spares.push(residual as Float32Array<ArrayBuffer>);
   keepPadding(sent.stored, corrected, reader);
-  finish(work, frame, sent.stored, corrected);
+  judge(work, frame, sent.stored, corrected);
   ms.postprocess += performance.now() - at;
   advance(work);
 }
 
 function derive(work: Work): void {
   const at = performance.now();
-  const { file: derived, scratchBytes } = work.derived.finish(work.derivation);
+  const flags = work.safeguards ? flagsOf(work.safeguards, work.domain, work.decided) : [];
+  const unchanged = work.decided.flatMap(({ decision }, frame) => (isUnchanged(decision) ? [frame] : []));
+  const { file: derived, scratchBytes } = work.derived.finish({
+    ...work.derivation,
+    ...(flags.length > 0 && { flags: flags.map(({ message }) => message) }),
+    ...(unchanged.length > 0 && { unchanged }),
+  });
   // A buffer out of Node's pool shares its memory with others and must not be handed over.
   const own = derived.byteOffset === 0 && derived.buffer.byteLength !== Buffer.poolSize;
   const file = own
@@ -232,6 +303,8 @@ function derive(work: Work): void {
     rows: work.reader.rows,
     columns: work.reader.columns,
     quality: meanQuality(work.quality),
+    flags,
+    ...(work.reader.count > 1 && { frameQuality: work.quality }),
     ms: work.ms,
   };
   tell({ kind: 'done', id: work.id, corrected }, [file.buffer as ArrayBuffer]);

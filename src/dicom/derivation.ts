@@ -8,6 +8,8 @@ export interface Derivation {
   model: { name: string; version: string; sha256: string };
   /** digest of everything else that decides the result */
   configurationDigest: string;
+  /** digest of the rule's own choices about the result, where they are not the usual ones */
+  variant?: string;
   softwareVersion: string;
   manufacturer: string;
   /** Device UID of this installation */
@@ -16,6 +18,8 @@ export interface Derivation {
   at: Date;
   /** short remarks about this instance, for Image Comments */
   flags?: string[];
+  /** Frames (from 0) whose pixels are the source's, because the correction was not applied to them. */
+  unchanged?: number[];
   /** n in "source series number × 100 + n", default 1 */
   seriesNumberOffset?: number;
   /** default " MC-Net" */
@@ -33,7 +37,13 @@ export function derivedUids(
   source: { seriesInstanceUid: string; sopInstanceUid: string },
   d: Derivation,
 ): { seriesInstanceUid: string; sopInstanceUid: string } {
-  const how = [d.model.name, d.model.version, d.model.sha256, d.configurationDigest].join('\n');
+  const how = [
+    d.model.name,
+    d.model.version,
+    d.model.sha256,
+    d.configurationDigest,
+    ...(d.variant ? [d.variant] : []),
+  ].join('\n');
   return {
     seriesInstanceUid: uidFromName(`series\n${source.seriesInstanceUid}\n${how}`),
     sopInstanceUid: uidFromName(`instance\n${source.seriesInstanceUid}\n${source.sopInstanceUid}\n${how}`),
@@ -72,12 +82,20 @@ function code(value: string, scheme: string, meaning: string): OutgoingElement[]
 /** Derivation Description and Derivation Code Sequence: PS3.3 C.7.6.1.1.3. */
 export function derivationMacro(
   d: Derivation,
+  frames = 1,
 ): [OutgoingElement & { bytes: Buffer }, OutgoingElement & { items: OutgoingElement[][] }] {
   const { name, version, sha256 } = d.model;
-  const description = `Motion artifact correction by ${EQUIPMENT_MODEL_NAME}, model ${name} ${version}, weights sha256 ${sha256.slice(0, 16)}, configuration ${d.configurationDigest.slice(0, 16)}`;
+  const none = (d.unchanged?.length ?? 0) >= frames;
+  const applied = none ? ' not applied' : '';
+  const some =
+    none || !d.unchanged?.length ? '' : `, not applied to ${d.unchanged.length} of ${frames} frames`;
+  const description = `Motion artifact correction${applied} by ${EQUIPMENT_MODEL_NAME}, model ${name} ${version}, weights sha256 ${sha256.slice(0, 16)}, configuration ${d.configurationDigest.slice(0, 16)}${d.variant ? `, rule ${d.variant.slice(0, 16)}` : ''}${some}`;
+  const applyCode = none
+    ? code('MOTIONPASSED', CODING_SCHEME, 'Motion artifact correction not applied')
+    : code('MOTIONCORR', CODING_SCHEME, 'Motion artifact correction');
   return [
     text('DerivationDescription', 'ST', ascii(description, 1024)),
-    sequence('DerivationCodeSequence', [code('MOTIONCORR', CODING_SCHEME, 'Motion artifact correction')]),
+    sequence('DerivationCodeSequence', [applyCode]),
   ];
 }
 

@@ -123,7 +123,7 @@ function writeHeader(writer: DataSetWriter, source: DerivedFrom, range: PixelRan
       ...derivedFunctionalGroups(dataSet, identity, layout.count, layout.signed, d),
       appended(dataSet, 'SourceImageEvidenceSequence', evidenceItem(dataSet, identity), layout.signed),
     );
-  } else put(...derivationHistory(dataSet, d, layout.signed), sourceImages(identity));
+  } else put(...derivationHistory(dataSet, d, layout), sourceImages(identity));
 
   const meta = writeMetaHeader({
     sopClassUid: identity.sopClassUid,
@@ -248,8 +248,12 @@ function imageComments(dataSet: DataSet, d: Derivation): OutgoingElement[] {
 }
 
 /** What was done to the source before stays said, our step follows: PS3.3 C.7.6.1.1.3. */
-function derivationHistory(dataSet: DataSet, d: Derivation, signed: boolean): OutgoingElement[] {
-  const [description, codes] = derivationMacro(d);
+function derivationHistory(
+  dataSet: DataSet,
+  d: Derivation,
+  { signed, count }: PixelLayout,
+): OutgoingElement[] {
+  const [description, codes] = derivationMacro(d, count);
   const before = trimmed(elementOf(dataSet, 'DerivationDescription')?.bytes);
   const own = description.bytes.toString('latin1');
   const separated = before.length === 0 ? own : `\r\n${own}`;

@@ -35,11 +35,15 @@ export function derivedFunctionalGroups(
   const shared = itemsOf(dataSet, SHARED).map((item) => withDerivedFrameType(itemToOutgoing(item, signed)));
   // A macro may stand in the shared or in the per-frame groups, not in both: an earlier shared derivation moves.
   const earlierShared = shared.flatMap((item) => macro(item, DERIVATION_IMAGE));
-  const macroOfDerivation = derivationMacro(d);
+  const applied = derivationMacro({ ...d, unchanged: [] });
+  const notApplied = derivationMacro({ ...d, unchanged: [0] });
+  const unchanged = new Set(d.unchanged);
   const frames = perFrame.map((item, i) => {
     const groups = withDerivedFrameType(itemToOutgoing(item, signed));
     const earlier = macro(groups, DERIVATION_IMAGE);
-    const own = [...macroOfDerivation, sourceImages(source, i + 1)].sort((a, b) => a.tag - b.tag);
+    const own = [...(unchanged.has(i) ? notApplied : applied), sourceImages(source, i + 1)].sort(
+      (a, b) => a.tag - b.tag,
+    );
     return [
       ...groups.filter(({ tag }) => tag !== DERIVATION_IMAGE),
       sequence('DerivationImageSequence', [...earlierShared, ...earlier, own]),

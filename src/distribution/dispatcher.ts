@@ -8,6 +8,7 @@
 import { Queue as BullQueue } from 'bullmq';
 import type { Instance } from '../archive/index.js';
 import type { Derivation } from '../dicom/index.js';
+import type { Safeguards } from '../inference/index.js';
 import { PermanentFailure, RetryLater } from '../queue/index.js';
 import { identityOf, queueOf } from './identity.js';
 import type { CorrectionFailure, CorrectionJob, CorrectionResult } from './messages.js';
@@ -63,6 +64,7 @@ export interface Dispatcher {
   correct(request: {
     source: Instance;
     derivation: Derivation;
+    safeguards?: Safeguards | undefined;
     signal?: AbortSignal | undefined;
   }): Promise<ReturnedFile>;
   /** A worker brings a derived instance; resolves when it is known what became of it. */
@@ -214,7 +216,7 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
       return outstanding.size;
     },
     look: () => look(),
-    correct({ source, derivation, signal }) {
+    correct({ source, derivation, safeguards, signal }) {
       if (stopped) return Promise.reject(stopping());
       if (signal?.aborted) return Promise.reject(signal.reason);
       return new Promise<ReturnedFile>((resolve, reject) => {
@@ -235,6 +237,7 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
             dataSetOffset: source.dataSetOffset,
             path: o.relative(source.path),
             at: derivation.at.getTime(),
+            ...(safeguards && { safeguards }),
           },
           priority: source.priority,
           queue: queueOf(identityOf(derivation)),

@@ -31,6 +31,15 @@ export const correctionJob = z.object({
   path: z.string(),
   /** Moment that the derived instance names as that of its correction, ms since the epoch. */
   at: z.number(),
+  /** What the rule wants flagged, skipped or passed through. */
+  safeguards: z
+    .object({
+      skipBelow: z.number().optional(),
+      maxResidual: z.number(),
+      domain: z.enum(['check', 'off']),
+      onFlag: z.enum(['deliver', 'pass through']),
+    })
+    .optional(),
 });
 export type CorrectionJob = z.infer<typeof correctionJob>;
 
@@ -76,6 +85,7 @@ export const correctionResult = z.object({
   /** SHA-256 of the file. */
   sha256: digest,
   quality: numbers,
+  flags: z.array(z.object({ kind: z.string().max(64), message: z.string().max(1024) })).default([]),
   ms: numbers,
 });
 export type CorrectionResult = z.infer<typeof correctionResult>;

@@ -5,10 +5,12 @@
  */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { setTimeout as pauseMs } from 'node:timers/promises';
 import { type Job as BullJob, Worker as BullWorker } from 'bullmq';
 import type { Corrected, CorrectionRequest } from '../correction/index.js';
 import { CorrectionError } from '../correction/index.js';
 import type { Derivation } from '../dicom/index.js';
+import type { Safeguards } from '../inference/index.js';
 import { createGatewayClient, GatewayAway, type Source, SourceUnusable } from './gateway-client.js';
 import { type Refusal, watchGateways } from './gateways.js';
 import { type Identity, queueOf } from './identity.js';
@@ -20,7 +22,7 @@ import { connectRedis, PREFIX } from './redis.js';
 export interface WorkerModel {
   identity: Identity;
   /** How what is made of a source is described: a function of these and of the identity. */
-  derivation(deviceUid: string, at: Date): Derivation;
+  derivation(deviceUid: string, at: Date, safeguards?: Safeguards): Derivation;
   correct(request: CorrectionRequest): Promise<Corrected>;
   /** Instances at a time. */
   concurrency: number;
@@ -81,6 +83,8 @@ const ENGINE_FAILURES = 3;
 /** Failures of the engine in a row, of any jobs, after which this worker pauses. */
 const FAILURES_UNTIL_PAUSE = 5;
 const PAUSE_MS = 30_000;
+/** Time to tell Redis how the last jobs ended. */
+const TELL_REDIS_MS = 5000;
 
 /** Connects to Redis, for as long as it takes, and works. */
 export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWorker {
@@ -103,6 +107,9 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
   let failures = 0;
   let paused = '';
   let pause: NodeJS.Timeout | undefined;
+  const waitingForIdle: (() => void)[] = [];
+  const idle = () =>
+    running === 0 ? Promise.resolve() : new Promise<void>((resolve) => waitingForIdle.push(resolve));
 
   async function fetchSource(gateway: GatewayPresence, job: CorrectionJob): Promise<Source> {
     return client.source(gateway, job);
@@ -117,7 +124,8 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
     try {
       const corrected = await model.correct({
         ...source.of,
-        derivation: model.derivation(gateway.deviceUid, new Date(job.at)),
+        derivation: model.derivation(gateway.deviceUid, new Date(job.at), job.safeguards),
+        ...(job.safeguards && { safeguards: job.safeguards }),
         signal: AbortSignal.any([stopping.signal, AbortSignal.timeout(o.timeoutMs ?? TIMEOUT_MS)]),
       });
       failures = 0;
@@ -166,9 +174,9 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
       }
       return fail(reason, error instanceof CorrectionError && error.permanent);
     }
-    const { file, study, series, sopClass, transferSyntax, quality, ms } = corrected;
+    const { file, study, series, sopClass, transferSyntax, quality, flags, ms } = corrected;
     const described = { queue, study, series, sop: corrected.sop, sopClass, transferSyntax };
-    const result = { ...described, quality: { ...quality }, ms: { ...ms } };
+    const result = { ...described, quality: { ...quality }, flags, ms: { ...ms } };
     const kept = await client.giveBack(gateway, job, result, file);
     return { outcome: kept ? 'corrected' : 'unwanted', gateway: gateway.name, sop, corrected };
   }
@@ -201,6 +209,7 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
           throw error;
         } finally {
           running -= 1;
+          if (running === 0) for (const resolve of waitingForIdle.splice(0)) resolve();
         }
       },
       {
@@ -243,15 +252,15 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
       await presence.stop();
       const closed = Promise.all(workers.map((worker) => worker.close().catch(() => {})));
       const grace = setTimeout(() => stopping.abort(new Error('the worker is stopping')), graceMs);
-      // Redis may be away: then nothing can be given back, and the locks run out.
-      let gaveUp: NodeJS.Timeout | undefined;
-      const last = new Promise<void>((resolve) => {
-        gaveUp = setTimeout(resolve, graceMs + 5000);
-      });
-      await Promise.race([closed, last]);
+      await idle();
+      // What has ended has to be told to Redis; when Redis is away, the locks run out instead.
+      await Promise.race([
+        closed,
+        pauseMs(redis.problem() === '' ? TELL_REDIS_MS : 0, undefined, { ref: false }),
+      ]);
       clearTimeout(grace);
-      clearTimeout(gaveUp);
       stopping.abort(new Error('the worker is stopping'));
+      for (const worker of workers) void worker.disconnect().catch(() => {});
       redis.close();
       await client.close();
     },

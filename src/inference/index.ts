@@ -29,3 +29,15 @@ export {
   modelManifestSchema,
 } from './manifest.js';
 export { meanQuality, type Quality, qualityOf, type Sharpness, sharpnessOf } from './quality.js';
+export {
+  DEFAULT_SAFEGUARDS,
+  type Decision,
+  type DomainSubject,
+  decide,
+  domainFlags,
+  type Flag,
+  type FlagKind,
+  flagsOf,
+  type Safeguards,
+} from './safeguards.js';
+export { backgroundGhosts, type SeverityWeights, severityOf } from './severity.js';

@@ -49,7 +49,13 @@ export const modelManifestSchema = z.looseObject({
     modality: z.string().min(1),
     bodyPart: z.array(z.string()),
     contrast: z.string(),
+    /** Rows and columns, from least to most; absent: any. */
+    matrix: z.tuple([z.int().min(1), z.int().min(1)]).optional(),
+    /** Planes of the slices; absent: any. */
+    planes: z.array(z.enum(['sagittal', 'coronal', 'axial'])).optional(),
   }),
+  /** Weights of the estimate of severity, for a model that the built-in ones do not fit. */
+  severity: z.object({ residual: z.number(), ghosts: z.number(), offset: z.number() }).optional(),
 });
 export type ModelManifest = z.infer<typeof modelManifestSchema>;
 

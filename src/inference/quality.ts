@@ -1,3 +1,5 @@
+import { backgroundGhosts, type SeverityWeights, severityOf } from './severity.js';
+
 /** Quality of a correction without a reference, from the slice before and after it. */
 export interface Quality {
   /** Energy of the change relative to that of the slice: Σ (after − before)² / Σ before². 0 when nothing changed. */
@@ -15,6 +17,10 @@ export interface Quality {
    */
   gradientEntropyBefore: number;
   gradientEntropyAfter: number;
+  /** Energy beside the head relative to that of the head, before correction: ghosts of motion. */
+  ghosts: number;
+  /** Estimate of 1 − SSIM with the slice as it would be without motion, from 0 (none) to 1. */
+  severity: number;
 }
 
 export interface Sharpness {
@@ -90,6 +96,7 @@ export function qualityOf(
   after: ArrayLike<number>,
   rows: number,
   columns: number,
+  severity: { weights?: SeverityWeights | undefined; along?: 'ROW' | 'COL' | undefined } = {},
 ): Quality {
   let energy = 0;
   let residual = 0;
@@ -105,15 +112,19 @@ export function qualityOf(
     }
   }
   const sharpBefore = sharpnessOf(before, rows, columns);
+  const residualEnergy = energy > 0 ? residual / energy : 0;
+  const ghosts = backgroundGhosts(before, rows, columns, severity.along);
   const sharpAfter = changed === 0 ? sharpBefore : sharpnessOf(after, rows, columns);
   return {
-    residualEnergy: energy > 0 ? residual / energy : 0,
+    residualEnergy,
     maxResidual,
     changed: changed / Math.max(1, rows * columns),
     sharpnessBefore: sharpBefore.sharpness,
     sharpnessAfter: sharpAfter.sharpness,
     gradientEntropyBefore: sharpBefore.gradientEntropy,
     gradientEntropyAfter: sharpAfter.gradientEntropy,
+    ghosts,
+    severity: severityOf(residualEnergy, ghosts, severity.weights),
   };
 }
 
@@ -129,5 +140,7 @@ export function meanQuality(slices: readonly Quality[]): Quality {
     sharpnessAfter: mean((one) => one.sharpnessAfter),
     gradientEntropyBefore: mean((one) => one.gradientEntropyBefore),
     gradientEntropyAfter: mean((one) => one.gradientEntropyAfter),
+    ghosts: mean((one) => one.ghosts),
+    severity: mean((one) => one.severity),
   };
 }

@@ -5,11 +5,13 @@ import {
   digestOfPieces,
   type IndexedAttributes,
   type Instance,
+  type InstanceFlag,
   isDiskFull,
   type Source,
   smallBytes,
 } from '../archive/index.js';
 import { contentsOf } from '../correction/index.js';
+import type { Safeguards } from '../inference/index.js';
 import { correctKind } from '../intake/index.js';
 import {
   type Job,
@@ -33,6 +35,10 @@ export interface CorrectedFile {
   sopClass: string;
   transferSyntax: string;
   quality: object;
+  /** Remarks of the safeguards. */
+  flags?: readonly InstanceFlag[];
+  /** Quality of each frame, where there are several. */
+  frameQuality?: readonly object[];
   ms: object;
   /** Where somebody waits for it: called when the derived instance is on disk, or with the reason why it is not. */
   acknowledge?(error?: unknown): void;
@@ -46,6 +52,7 @@ export interface Model<D> {
       derivation: D;
       /** A name for a file that large derived frames may be written to; this side removes it. */
       scratch: string;
+      safeguards?: Safeguards;
       signal?: AbortSignal;
       /** The instance whose file `path` is. */
       source: Instance;
@@ -53,6 +60,8 @@ export interface Model<D> {
   };
   /** A function of the instance as it is in the archive, the model's version and the configuration: nothing else. */
   derivation(source: Instance): D;
+  /** What the rule that sent the instance here wants flagged, skipped or passed through. */
+  safeguards?(source: Instance): Safeguards;
 }
 
 export interface CorrectingOptions<D> {
@@ -163,6 +172,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       path: source.path,
       derivation,
       scratch,
+      ...(model.safeguards && { safeguards: model.safeguards(source) }),
       signal: context.signal,
       source,
     });
@@ -182,7 +192,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     corrected.acknowledge?.();
     const latencyMs = Math.max(0, archive.clock.now() - source.receivedAt);
     const { quality, ms } = { quality: figuresOf(corrected.quality), ms: figuresOf(corrected.ms) };
-    events.emit('corrected', { source, derived, latencyMs, ms, quality });
+    events.emit('corrected', { source, derived, latencyMs, ms, quality, flags: derived.flags ?? [] });
   }
 
   async function keep(
@@ -233,6 +243,8 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
           deliver: source.deliver,
           priority: source.priority,
           quality: figuresOf(corrected.quality),
+          ...(corrected.flags && { flags: [...corrected.flags] }),
+          ...(corrected.frameQuality && { frameQuality: corrected.frameQuality.map(figuresOf) }),
           receivedAt: archive.clock.now(),
           attributes: o.attributesOf(corrected.file),
         },

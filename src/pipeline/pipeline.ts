@@ -22,7 +22,9 @@ import {
   createSeriesTracker,
   deliveryKind,
   PipelineEmitter,
+  type Review,
   type Rule,
+  reviewSeries,
   type SeriesIndex,
 } from '../series/index.js';
 import { type CorrectingOptions, type Model, startCorrecting } from './correcting.js';
@@ -76,6 +78,11 @@ export interface Pipeline {
   retry(idOrUid: number | string): Promise<Replayed | undefined>;
   /** Other rules for what comes from now on, other destinations for what is sent from now on. */
   reconfigure(next: { rules: readonly Rule[]; destinations: readonly Destination[] }): void;
+  /** Keeps what a person decided who looked at a series. undefined: no such series. */
+  review(
+    idOrUid: number | string,
+    review: Pick<Review, 'verdict' | 'comment' | 'reviewer'>,
+  ): Promise<Review | undefined>;
   /** The association or request with this id is over. */
   associationEnded(id: string): void;
   /** The same for a sender that names the series. */
@@ -209,6 +216,10 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
     },
     retry: (idOrUid) =>
       replaySeries({ archive, queue, tracker, index, delivery, rules, dicom: o.dicom }, idOrUid),
+    async review(idOrUid, review) {
+      const view = index.get(idOrUid);
+      return view && reviewSeries({ archive, tracker, events }, view, review);
+    },
     reconfigure(next) {
       rules = next.rules;
       delivery.reconfigure(next.destinations);

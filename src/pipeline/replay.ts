@@ -66,7 +66,13 @@ export async function replaySeries<D>(
         routing.priority ?? 0,
         instance.id,
       );
-      db.run('UPDATE series SET rule = COALESCE(rule, ?) WHERE id = ?', routing.rule ?? null, view.id);
+      const hold = o.rules.find(({ name }) => name === routing.rule)?.hold === 'until accepted' ? 1 : 0;
+      db.run(
+        'UPDATE series SET rule = COALESCE(rule, ?), hold = MAX(hold, ?) WHERE id = ?',
+        routing.rule ?? null,
+        hold,
+        view.id,
+      );
       enqueue(instance);
     }
     const deliveries = db.run(

@@ -34,6 +34,8 @@ export interface PipelineEvents {
       latencyMs: number;
       ms: Record<string, number>;
       quality: Record<string, number>;
+      /** Remarks of the safeguards. */
+      flags: readonly { kind: string; message: string }[];
     },
   ];
   correctionFailed: [{ source: Instance; reason: string; permanent: boolean; attempts: number }];
@@ -54,6 +56,8 @@ export interface PipelineEvents {
   turnaround: [
     { study: string; series: string; destination: string /** Last received → last accepted. */; ms: number },
   ];
+  /** A person has looked at a series and decided. */
+  reviewed: [{ study: string; series: string; verdict: 'accepted' | 'rejected'; reviewer: string }];
   /** A destination does not answer (or answers again): nothing is sent before `until`. */
   breaker: [{ destination: string; open: boolean; until?: number; message: string }];
   /** The archive's disk has passed a watermark, down or up. */

@@ -1,6 +1,7 @@
 /** Routing rules, completeness and the state of every series. */
 export { completion, type ExpectedCount, expectedCount, type Openness } from './completeness.js';
 export { PipelineEmitter, type PipelineEvents } from './events.js';
+export { COMMENT_LENGTH, type Review, reviewSeries, reviewsOf, type Verdict } from './review.js';
 export { type Classification, classify, conditionHolds, type Rule, type Subject } from './rules.js';
 export { type SeriesFacts, type SeriesState, stateOf } from './state.js';
 export {

@@ -18,6 +18,8 @@ export interface Rule {
   deliver?: 'series' | 'slice' | undefined;
   /** Milliseconds without a new instance, and since the first, after which the series counts as complete. */
   complete?: { quiet?: number | undefined; maxAge?: number | undefined } | undefined;
+  /** `until accepted`: nothing is delivered before a person has looked and accepted. Default `no`. */
+  hold?: 'no' | 'until accepted' | undefined;
   /** Higher is corrected and delivered first. Default 0. */
   priority?: number | undefined;
 }

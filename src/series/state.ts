@@ -17,6 +17,8 @@ export interface SeriesFacts {
   refused: number;
   /** Derived instances, once for each destination. */
   deliveries: { pending: number; delivered: number; failed: number };
+  /** Why what is pending is not sent, where a person's decision keeps it here. */
+  withheld?: string | undefined;
 }
 
 export function stateOf(facts: SeriesFacts): { state: SeriesState; reason: string } {
@@ -37,7 +39,9 @@ export function stateOf(facts: SeriesFacts): { state: SeriesState; reason: strin
   if (leftAlone === received) return is('left-alone');
   if (pending > 0) return is('complete', facts.completeReason);
   if (corrected === 0) return is('failed', ...mixed);
-  if (deliveries.pending > 0) return is('corrected', ...mixed);
+  if (deliveries.pending > 0) {
+    return is('corrected', ...(facts.withheld === undefined ? [] : [facts.withheld]), ...mixed);
+  }
   if (failed > 0 || deliveries.failed > 0) return is('failed', ...mixed);
   if (deliveries.delivered === 0) return is('corrected', 'the rule names no destination', ...mixed);
   return is('delivered', ...mixed);

@@ -6,6 +6,7 @@ import type { Archive, Instance } from '../archive/index.js';
 import type { Queue } from '../queue/index.js';
 import { completion, type ExpectedCount, type Openness } from './completeness.js';
 import type { PipelineEmitter } from './events.js';
+import { releasedUpto, type Verdict } from './review.js';
 import type { Rule } from './rules.js';
 import { type SeriesFacts, type SeriesState, stateOf } from './state.js';
 
@@ -53,6 +54,9 @@ interface SeriesRow {
   complete_reason: string | null;
   corrected_at: number | null;
   delivered_at: number | null;
+  hold: number;
+  verdict: Verdict | null;
+  accepted_upto: number;
 }
 
 /** In `expected`: headers of the series contradict each other. */
@@ -91,12 +95,13 @@ export function createSeriesTracker(
     db.run(
       `UPDATE series SET last_received_at = ?, opened_at = ?, completed_at = NULL, complete_reason = NULL,
          delivered_at = NULL, rule = COALESCE(rule, ?), quiet_ms = COALESCE(?, quiet_ms),
-         max_age_ms = COALESCE(?, max_age_ms) WHERE id = ?`,
+         max_age_ms = COALESCE(?, max_age_ms), hold = MAX(hold, ?) WHERE id = ?`,
       now,
       reopened ? now : row.opened_at,
       rule?.name ?? null,
       rule?.complete?.quiet ?? null,
       rule?.complete?.maxAge ?? null,
+      rule?.hold === 'until accepted' ? 1 : 0,
       id,
     );
     if (reopened) {
@@ -200,7 +205,8 @@ export function createSeriesTracker(
     const pending = hasPending(id);
     if (pending && row.state === 'complete') return;
     if (row.completed_at !== null && !pending) enqueueDeliveries(id, 'series');
-    if (!pending && row.state === 'corrected' && hasPendingDelivery(id)) return;
+    const undecided = row.hold === 0 && row.verdict === null;
+    if (!pending && undecided && row.state === 'corrected' && hasPendingDelivery(id)) return;
     const facts = factsOf(row);
     const { state, reason } = stateOf(facts);
     const explained = state === 'left-alone' ? leftAloneReason(id, reason) : reason;
@@ -247,7 +253,16 @@ export function createSeriesTracker(
       failed: counts.failed ?? 0,
       refused,
       deliveries,
+      withheld: withheldReason(row),
     };
+  }
+
+  /** Why deliveries wait for a person; undefined when none does. */
+  function withheldReason(row: SeriesRow): string | undefined {
+    if (row.verdict === 'rejected') return 'rejected: it is not delivered';
+    if (row.hold === 0) return undefined;
+    const waits = `SELECT 1 FROM deliveries WHERE series_id = ? AND state = 'pending' AND instance_id > ? LIMIT 1`;
+    return db.get(waits, row.id, releasedUpto(row)) === undefined ? undefined : 'held until it is accepted';
   }
 
   function leftAloneReason(id: number, notes: string): string {
@@ -276,19 +291,23 @@ export function createSeriesTracker(
 
   /** One job for each destination that has something new to get. */
   function enqueueDeliveries(seriesId: number, mode: 'series' | 'slice'): void {
+    const upto = releasedUpto(rowOf(seriesId)!);
     const destinations = db.all<{ destination: string; priority: number }>(
       `SELECT d.destination, MAX(i.priority) AS priority FROM deliveries d JOIN instances i ON i.id = d.instance_id
        WHERE d.series_id = ? AND d.state = 'pending' AND d.enqueued = 0 AND (? = 'series' OR i.deliver = 'slice')
-       GROUP BY d.destination`,
+         AND d.instance_id <= ? GROUP BY d.destination`,
       seriesId,
       mode,
+      upto,
     );
     for (const { destination, priority } of destinations) {
       db.run(
         `UPDATE deliveries SET enqueued = 1 WHERE series_id = ? AND destination = ? AND state = 'pending' AND enqueued = 0
+           AND instance_id <= ?
            AND (? = 'series' OR instance_id IN (SELECT id FROM instances WHERE deliver = 'slice'))`,
         seriesId,
         destination,
+        upto,
         mode,
       );
       queue.add({

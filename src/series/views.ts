@@ -1,6 +1,7 @@
 /** Series as people and programs are shown them. */
 import type { Archive, Instance } from '../archive/index.js';
 import type { Queue } from '../queue/index.js';
+import { type Review, reviewsOf } from './review.js';
 import type { SeriesState } from './state.js';
 import { deliveryKind } from './tracker.js';
 
@@ -29,6 +30,12 @@ export interface SeriesView {
   refused: { sop: string; reason: string; at: number }[];
   /** Why instances were left alone, with how many. */
   leftAlone: { reason: string; count: number }[];
+  /** Whether the result waits for a person to accept it. */
+  hold: boolean;
+  /** What the last person who looked decided. */
+  review?: Review;
+  /** Derived instances that the safeguards flagged. */
+  flagged: number;
 }
 
 export interface DestinationView {
@@ -74,6 +81,8 @@ interface Row {
   complete_reason: string | null;
   corrected_at: number | null;
   delivered_at: number | null;
+  hold: number;
+  verdict: string | null;
 }
 
 const failuresShown = 100;
@@ -136,6 +145,14 @@ export function createSeriesIndex(archive: Archive, queue: Queue): SeriesIndex {
           row.id,
         )
         .map((left) => ({ ...left })),
+      hold: row.hold === 1,
+      ...(row.verdict !== null && { review: reviewsOf(archive, row.id)[0]! }),
+      flagged: db.get<{ n: number }>(
+        `SELECT COUNT(*) AS n FROM instances d JOIN instances i ON i.id = d.derived_from
+         WHERE i.series_id = ? AND i.current = 1 AND d.current = 1 AND d.flags IS NOT NULL
+           AND EXISTS (SELECT 1 FROM json_each(d.flags) WHERE json_extract(value, '$.kind') != 'skipped')`,
+        row.id,
+      )!.n,
     };
   }
 

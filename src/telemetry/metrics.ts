@@ -52,6 +52,10 @@ export interface Metrics {
   delivered(o: { destination: string; outcome: DeliveryOutcome; instances?: number }): void;
   /** Instances, received and derived, that retention removed. */
   removed(o: { why: 'age' | 'space'; instances: number; bytes: number }): void;
+  /** The safeguards remarked something about an instance. */
+  flagged(kind: string): void;
+  /** A person accepted or rejected a series. */
+  reviewed(verdict: 'accepted' | 'rejected'): void;
   engine(o: { engine: string; provider: string; device: string; version: string }): void;
   /** The engine failed, and another took over. */
   engineFellBack(): void;
@@ -133,6 +137,12 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const corrections = counter('mcnet_corrections_total', 'Instances by the end of their correction.', [
     'outcome',
   ]);
+  const flagged = counter(
+    'mcnet_instances_flagged_total',
+    'Corrected instances by what the safeguards remarked: skipped, residual, contrast, matrix, orientation.',
+    ['kind'],
+  );
+  const reviews = counter('mcnet_reviews_total', 'Series that a person accepted or rejected.', ['verdict']);
   const deliveries = counter(
     'mcnet_deliveries_total',
     'Derived instances by what their destination answered.',
@@ -261,6 +271,8 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       removedInstances.inc({ why }, instances);
       removedBytes.inc({ why }, bytes);
     },
+    flagged: (kind) => flagged.inc({ kind }),
+    reviewed: (verdict) => reviews.inc({ verdict }),
     engine({ engine, provider, device, version }) {
       engineInfo.reset();
       engineInfo.set({ engine, provider, device, version }, 1);

@@ -1,10 +1,14 @@
-import { type Request, type Response, Router } from 'express';
+import { json, type Request, type Response, Router } from 'express';
 import { encodePng, type Picture } from '../dicomweb/index.js';
+import { COMMENT_LENGTH } from '../series/index.js';
 import { principalOf } from './access-guard.js';
 import { openApiDocument } from './openapi/index.js';
 import { PREVIEWS, type PreviewKind } from './preview.js';
+import { readerName } from './principal.js';
 import {
   type ConfigurationView,
+  type ProvenanceView,
+  type ReviewView,
   SERIES_STATES,
   type SeriesView,
   type SliceView,
@@ -19,14 +23,25 @@ export interface ApiParts {
   };
   /** Received instances in spatial order; undefined for a series that is not known. */
   slices(series: string): SliceView[] | Promise<SliceView[] | undefined> | undefined;
+  /** How each derived series of a series came about. */
+  provenance(series: string): Promise<ProvenanceView[] | undefined>;
   /** Does again what failed; returns how much by kind, undefined for a series that is not known. */
   retry(series: string): Promise<Readonly<Record<string, number>> | undefined>;
+  /** Keeps a review for good; undefined for a series that is not known. */
+  review(
+    series: string,
+    review: Pick<ReviewView, 'verdict' | 'comment' | 'reviewer'>,
+  ): Promise<ReviewView | undefined>;
+  /** All reviews, the latest first. */
+  reviews(series: string): ReviewView[] | undefined;
   status(): StatusView | Promise<StatusView>;
   /** Absent where the server was started without a configuration file. */
   configuration?: { state(): ConfigurationView; reload(why: string): ConfigurationView } | undefined;
   /** One frame (from 1) of an instance as a picture; undefined when there is none. */
   preview(instance: number, of: PreviewKind, frame: number): Promise<Picture | undefined>;
 }
+
+const BODY_BYTES = 16 * 1024;
 
 function refuse(response: Response, status: number, error: string): void {
   response.status(status).json({ error });
@@ -83,14 +98,33 @@ export function createApi(parts: ApiParts): Router {
   });
 
   router.get('/series/:series/slices', async (request, response) => {
-    const slices = await parts.slices(uidOf(request)!);
-    if (slices) response.json({ slices });
-    else refuse(response, 404, `no series ${uidOf(request)} is known here`);
+    const series = uidOf(request)!;
+    const [slices, provenance] = await Promise.all([parts.slices(series), parts.provenance(series)]);
+    if (slices) response.json({ slices, provenance });
+    else refuse(response, 404, `no series ${series} is known here`);
   });
 
   router.post('/series/:series/retry', async (request, response) => {
     const retried = await parts.retry(uidOf(request)!);
     if (retried) response.status(202).json({ retried });
+    else refuse(response, 404, `no series ${uidOf(request)} is known here`);
+  });
+
+  router.get('/series/:series/reviews', (request, response) => {
+    const reviews = parts.reviews(uidOf(request)!);
+    if (reviews) response.json({ reviews });
+    else refuse(response, 404, `no series ${uidOf(request)} is known here`);
+  });
+
+  router.post('/series/:series/reviews', json({ limit: BODY_BYTES }), async (request, response) => {
+    const { verdict, comment = '' } = (request.body ?? {}) as Record<string, unknown>;
+    if (verdict !== 'accepted' && verdict !== 'rejected')
+      return refuse(response, 400, 'verdict must be accepted or rejected');
+    if (typeof comment !== 'string' || comment.length > COMMENT_LENGTH)
+      return refuse(response, 400, `comment must be a text of at most ${COMMENT_LENGTH} characters`);
+    const reviewer = readerName(response);
+    const review = await parts.review(uidOf(request)!, { verdict, comment, reviewer });
+    if (review) response.status(201).json(review);
     else refuse(response, 404, `no series ${uidOf(request)} is known here`);
   });
 

@@ -11,6 +11,7 @@ import { type Disclosures, disclosing } from './disclosure.js';
 import { createEventStream } from './event-stream.js';
 import { createFetchApi, type FetchParts } from './fetch-api.js';
 import { createLogin, type LoginEvents } from './login.js';
+import { createReaderStudyApi, type ReaderStudyParts } from './reader-study-api.js';
 import { createAccessTable } from './route-access.js';
 import {
   crossOrigin,
@@ -22,7 +23,7 @@ import {
 } from './security.js';
 import type { Readiness } from './views.js';
 
-export interface WebParts extends ApiParts, FetchParts {
+export interface WebParts extends ApiParts, FetchParts, Omit<ReaderStudyParts, 'series' | 'slices'> {
   config: Pick<Config, 'http' | 'access'>;
   access: Access;
   /** The name of the DICOMweb client at an address. */
@@ -45,8 +46,8 @@ export interface WebApp {
   close(): void;
 }
 
-/** The page's files: beside the sources, or where a package keeps them; the same in both from dist/src/web. */
-const UI = fileURLToPath(new URL('../../../src/web/ui', import.meta.url));
+/** The page's files, as Vite built them. */
+const UI = fileURLToPath(new URL('./ui', import.meta.url));
 const LOGIN = fileURLToPath(new URL('../../../src/web/login', import.meta.url));
 
 /** How often an event stream's credentials are looked at again. */
@@ -54,12 +55,16 @@ const RECHECK_MS = 15_000;
 /** Small bodies are whole by then. */
 const BODY_MS = 30_000;
 
-/** The paths under which a folder's files are served. */
+/** The paths under which a folder's files are served; an index also under the path of its folder. */
 function filesOf(folder: string): string[] {
-  const names = readdirSync(folder, { recursive: true, withFileTypes: true })
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length));
-  return ['/', ...names.map((name) => encodeURI(name.replaceAll('\\', '/')))];
+    .map((entry) => encodeURI(join(entry.parentPath, entry.name).slice(folder.length).replaceAll('\\', '/')))
+    .flatMap((path) => {
+      if (!path.endsWith('/index.html')) return [path];
+      const place = path.slice(0, -'index.html'.length);
+      return place === '/' ? [path, place] : [path, place, place.slice(0, -1)];
+    });
 }
 
 /** Errors become a sentence without internals; what happened stands in the log. */
@@ -143,7 +148,12 @@ export function createWebApp(parts: WebParts): WebApp {
     }, RECHECK_MS);
     response.once('close', () => clearInterval(check));
   });
-  app.use('/api', createApi(parts), createFetchApi(parts));
+  app.use('/api', createApi(parts), createFetchApi(parts), createReaderStudyApi(parts));
+  app.use('/reader-study', (request, response, next) => {
+    // Its files are named relative to it.
+    if (request.originalUrl.split('?', 1)[0] === '/reader-study') response.redirect(308, '/reader-study/');
+    else next();
+  });
   app.use(express.static(UI, { index: 'index.html', redirect: false, cacheControl: false }));
   const unknown: RequestHandler = (_request, response) => {
     response.status(404).json({ error: 'there is nothing at this address' });

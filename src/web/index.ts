@@ -1,4 +1,5 @@
 export { encodePng, type Picture } from '../dicomweb/index.js';
+export { aboutSeries, type PatientDisplay } from './about.js';
 export { principalOf, type Refusals } from './access-guard.js';
 export type { ApiParts } from './api.js';
 export { createWebApp, type WebApp, type WebParts } from './app.js';

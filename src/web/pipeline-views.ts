@@ -1,10 +1,24 @@
 import { open } from 'node:fs/promises';
 import type { Archive, Instance } from '../archive/index.js';
-import { type DataSet, DicomError, number, numbers, openFrames, parsePart10 } from '../dicom/index.js';
+import {
+  type DataSet,
+  DicomError,
+  itemsOf,
+  number,
+  openFrames,
+  parsePart10,
+  type StoredPixels,
+  string,
+  strings,
+} from '../dicom/index.js';
 import type { Pipeline } from '../pipeline/index.js';
+import { createReaderStudies } from '../reader-study/index.js';
+import { reviewsOf } from '../series/index.js';
+import { createAbout, type PatientDisplay } from './about.js';
 import type { WebParts } from './app.js';
+import { imageView, positionAlongNormal } from './image-view.js';
 import { type PreviewFrame, renderPreview } from './preview.js';
-import type { SliceView } from './views.js';
+import type { ImageView, ProvenanceView, SeriesView, SliceView } from './views.js';
 
 /** Enough of most files for everything before the pixel data. */
 const BEGINNING_BYTES = 64 * 1024;
@@ -13,11 +27,12 @@ const PREVIEW_BYTES = 256 * 1024 * 1024;
 const HEADERS_AT_A_TIME = 8;
 const PLACES_KEPT = 100_000;
 
-/** Where an instance stands in its series. */
+/** Where an instance stands in its series, and how its pixels are stored. */
 interface Place {
   position?: number;
   instanceNumber?: number;
   frames: number;
+  image?: ImageView;
 }
 
 async function beginningOf(instance: Instance, bytes: number): Promise<Buffer> {
@@ -41,16 +56,6 @@ async function headerOf(instance: Instance): Promise<DataSet> {
   }
 }
 
-/** Millimetres along the slices' normal: Image Position on the cross product of the row and column directions. */
-function positionOf(dataSet: DataSet): number | undefined {
-  const [x, y, z] = numbers(dataSet, 'ImagePositionPatient');
-  const [a, b, c, d, e, f] = numbers(dataSet, 'ImageOrientationPatient');
-  if (x === undefined || y === undefined || z === undefined || a === undefined || b === undefined)
-    return undefined;
-  if (c === undefined || d === undefined || e === undefined || f === undefined) return undefined;
-  return x * (b * f - c * e) + y * (c * d - a * f) + z * (a * e - b * d);
-}
-
 function createPlaces(): (instance: Instance) => Promise<Place> {
   const known = new Map<number, Place>();
   return async (instance) => {
@@ -59,7 +64,9 @@ function createPlaces(): (instance: Instance) => Promise<Place> {
     const place: Place = { frames: 1 };
     try {
       const dataSet = await headerOf(instance);
-      const position = positionOf(dataSet);
+      const image = imageView(dataSet);
+      if (image !== undefined) place.image = image;
+      const position = image && positionAlongNormal(image, 0);
       const instanceNumber = number(dataSet, 'InstanceNumber');
       if (position !== undefined) place.position = position;
       if (instanceNumber !== undefined) place.instanceNumber = instanceNumber;
@@ -88,7 +95,7 @@ async function frameOf(
   archive: Pick<Archive, 'readFile'>,
   instance: Instance,
   frame: number,
-): Promise<PreviewFrame> {
+): Promise<PreviewFrame & { pixels: StoredPixels }> {
   const reader = await openFrames(parsePart10(await archive.readFile(instance)));
   if (frame > reader.count) throw new DicomError('undecodable', `there is no frame ${frame}`);
   return {
@@ -99,17 +106,53 @@ async function frameOf(
   };
 }
 
+/** What a derived object says about how it came about. */
+async function provenanceOf(derived: Instance): Promise<ProvenanceView> {
+  const dataSet = await headerOf(derived);
+  const equipment = itemsOf(dataSet, 'ContributingEquipmentSequence').at(-1);
+  const made = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)/.exec(
+    (equipment && string(equipment, 'ContributionDateTime')) ?? '',
+  );
+  return {
+    series: derived.series,
+    description: string(dataSet, 'DerivationDescription') ?? '',
+    softwareVersions: equipment ? strings(equipment, 'SoftwareVersions') : [],
+    ...(made && { at: `${made[1]}-${made[2]}-${made[3]} ${made[4]}:${made[5]}:${made[6]}` }),
+  };
+}
+
 /** What the page shows of the pipeline: the parts of {@link WebParts} that come from it. */
 export function viewsOfPipeline(
-  pipeline: Pick<Pipeline, 'archive' | 'series' | 'events' | 'retry'>,
-): Pick<WebParts, 'series' | 'slices' | 'retry' | 'preview' | 'onSeriesChange'> {
+  pipeline: Pick<Pipeline, 'archive' | 'series' | 'events' | 'retry' | 'review'>,
+  display: PatientDisplay = 'masked',
+): Pick<
+  WebParts,
+  | 'series'
+  | 'slices'
+  | 'provenance'
+  | 'pixels'
+  | 'studies'
+  | 'retry'
+  | 'review'
+  | 'reviews'
+  | 'preview'
+  | 'onSeriesChange'
+> {
   const { archive, events } = pipeline;
   const placeOf = createPlaces();
+  const aboutOf = createAbout(archive, display);
+  const withAbout = (view: SeriesView): SeriesView => {
+    const about = aboutOf(view);
+    return about === undefined ? view : { ...view, about };
+  };
 
   return {
     series: {
-      list: (filter) => pipeline.series.list(filter),
-      get: (series) => pipeline.series.get(series),
+      list: (filter) => pipeline.series.list(filter).map(withAbout),
+      get(series) {
+        const view = pipeline.series.get(series);
+        return view && withAbout(view);
+      },
     },
 
     async slices(series) {
@@ -137,9 +180,38 @@ export function viewsOfPipeline(
           state: instance.state,
           ...(instance.reason === '' ? {} : { reason: instance.reason }),
           derived: derived !== undefined,
-          ...(derived?.quality ? { quality: derived.quality } : {}),
+          ...(derived && { derivedAt: { series: derived.series, sop: derived.sop } }),
+          ...(derived?.quality && { quality: derived.quality }),
+          ...(derived?.frameQuality && { frameQuality: derived.frameQuality }),
+          ...(derived?.flags && { flags: derived.flags }),
+          ...(place.image && { image: place.image }),
         };
       });
+    },
+
+    async provenance(series) {
+      const view = pipeline.series.get(series);
+      if (!view) return undefined;
+      const found: ProvenanceView[] = [];
+      for (const derived of view.derivedSeries) {
+        const row = archive.db.get<{ id: number }>(
+          'SELECT i.id FROM instances i JOIN series s ON s.id = i.series_id WHERE s.study = ? AND s.series = ? AND i.current = 1 AND i.damage IS NULL LIMIT 1',
+          view.study,
+          derived,
+        );
+        const instance = row && archive.get(row.id);
+        if (instance) found.push(await provenanceOf(instance));
+      }
+      return found;
+    },
+
+    async review(series, review) {
+      return pipeline.review(series, review);
+    },
+
+    reviews(series) {
+      const view = pipeline.series.get(series);
+      return view && reviewsOf(archive, view.id);
     },
 
     async retry(series) {
@@ -160,6 +232,19 @@ export function viewsOfPipeline(
       }
     },
 
+    async pixels(id, of, frame) {
+      const instance = of === 'source' ? archive.get(id) : derivedOf(archive, id);
+      if (!instance || instance.bytes > PREVIEW_BYTES) return undefined;
+      try {
+        return (await frameOf(archive, instance, frame)).pixels;
+      } catch (error) {
+        if (error instanceof DicomError) return undefined;
+        throw error;
+      }
+    },
+
+    studies: createReaderStudies(archive),
+
     onSeriesChange(listener) {
       const received = ({ instance }: { instance: Instance }) => listener(instance.series);
       const rejected = ({ series }: { series?: string }) => {
@@ -175,11 +260,11 @@ export function viewsOfPipeline(
       };
       events.on('received', received).on('rejected', rejected).on('corrected', corrected);
       events.on('correctionFailed', corrected).on('series', changed).on('turnaround', changed);
-      events.on('delivery', delivered);
+      events.on('delivery', delivered).on('reviewed', changed);
       return () => {
         events.off('received', received).off('rejected', rejected).off('corrected', corrected);
         events.off('correctionFailed', corrected).off('series', changed).off('turnaround', changed);
-        events.off('delivery', delivered);
+        events.off('delivery', delivered).off('reviewed', changed);
       };
     },
   };

@@ -19,6 +19,38 @@ export interface SeriesView {
   failures: { sop: string; reason: string }[];
   refused?: { sop: string; reason: string; at: number }[];
   leftAlone?: { reason: string; count: number }[];
+  /** Whether the result waits for a person to accept it. */
+  hold?: boolean;
+  review?: ReviewView;
+  /** Corrected instances that the safeguards flagged. */
+  flagged?: number;
+  /** Absent before the index knows the series. */
+  about?: AboutView;
+}
+
+/** Patient, study and series as the site lets the page show them (`page.patient`). */
+export interface AboutView {
+  patient: string;
+  patientId?: string;
+  /** YYYY-MM-DD, or the year alone. */
+  birth?: string;
+  sex?: string;
+  studyDate?: string;
+  studyDescription?: string;
+  accession?: string;
+  seriesNumber?: number;
+  seriesDescription?: string;
+  modality?: string;
+  bodyPart?: string;
+  scanner?: string;
+}
+
+/** What a person decided who looked at a series. */
+export interface ReviewView {
+  verdict: 'accepted' | 'rejected';
+  comment: string;
+  reviewer: string;
+  at: number;
 }
 
 /** How far the delivery of one series to one destination is. */
@@ -54,7 +86,49 @@ export interface SliceView {
   reason?: string;
   /** Whether there is a corrected instance to look at. */
   derived: boolean;
+  /** Where DICOMweb has it; the study is the source's. */
+  derivedAt?: { series: string; sop: string };
   quality?: Readonly<Record<string, number>>;
+  /** The figures of each frame, where there are several. */
+  frameQuality?: readonly Readonly<Record<string, number>>[];
+  /** What the safeguards remarked. */
+  flags?: readonly { kind: string; message: string }[];
+  /** Of the source; the corrected image is described alike. Absent for what is no monochrome image. */
+  image?: ImageView;
+}
+
+export interface ImageView {
+  rows: number;
+  columns: number;
+  bitsAllocated: 8 | 16;
+  signed: boolean;
+  /** MONOCHROME1: low values are bright. */
+  inverted: boolean;
+  /** Millimetres between rows and between columns. */
+  spacing: readonly [number, number];
+  /** Image Orientation (Patient). */
+  orientation?: readonly number[];
+  frames: readonly FrameView[];
+}
+
+export interface FrameView {
+  slope: number;
+  intercept: number;
+  /** Image Position (Patient), millimetres. */
+  position?: readonly [number, number, number];
+  /** In rescaled values. */
+  window?: { center: number; width: number };
+}
+
+/** How a derived series came about, as its objects say it. */
+export interface ProvenanceView {
+  /** The derived Series Instance UID. */
+  series: string;
+  description: string;
+  /** The program's version, and the model's name and version. */
+  softwareVersions: readonly string[];
+  /** YYYY-MM-DD hh:mm:ss */
+  at?: string;
 }
 
 /** The server as a whole. */
@@ -93,4 +167,19 @@ export interface Readiness {
   ready: boolean;
   /** `required: false`: the server can do without it for a while. */
   checks: readonly { name: string; ok: boolean; message: string; required?: boolean }[];
+}
+
+/** What a reader's browser is told about a case: nothing that differs between the sides. */
+export interface CaseView {
+  token: string;
+  slices: { position?: number; image: ImageView }[];
+  window: { center: number; width: number };
+}
+
+export interface ReaderStudyView {
+  id: string;
+  name: string;
+  cases: number;
+  /** By the reader who asks. */
+  rated: number;
 }

@@ -1,4 +1,6 @@
 import type { z } from 'zod';
+import { SCORES } from '../../reader-study/index.js';
+import { COMMENT_LENGTH } from '../../series/index.js';
 import { PREVIEWS } from '../preview.js';
 import { SERIES_STATES } from '../views.js';
 import {
@@ -6,14 +8,21 @@ import {
   failure,
   fetchList,
   fetchView,
+  nextCase,
+  rated,
+  readerStudyList,
+  readerStudyView,
   readiness,
   retried,
+  reviewList,
+  reviewView,
   seriesList,
   seriesView,
   session,
   sliceList,
   sourceList,
   statusView,
+  studyResults,
 } from './schemas.js';
 
 /** What an operation answers with a status: JSON by a schema, or another media type. */
@@ -48,6 +57,17 @@ const seriesUid: Parameter = {
   in: 'path',
   description: 'Series Instance UID.',
   schema: { type: 'string', maxLength: 64, pattern: '^\\d+(\\.\\d+)*$' },
+};
+const text = { type: 'string' } as const;
+const studyId: Parameter = { name: 'id', in: 'path', description: 'The study.', schema: text };
+const caseToken: Parameter = { name: 'token', in: 'path', description: 'The case.', schema: text };
+const reader = query('reader', 'Who rates, where nobody logs in.', { type: 'string', maxLength: 64 });
+const noStudy: Answer = { description: 'There is no such reader study.', schema: failure };
+const noCase: Answer = { description: 'There is no such study, case or slice.', schema: failure };
+const scores = {
+  type: 'object',
+  required: [...SCORES],
+  properties: Object.fromEntries(SCORES.map((score) => [score, { type: 'integer', minimum: 1, maximum: 5 }])),
 };
 const malformed: Answer = { description: 'A parameter is not what it should be.', schema: failure };
 const unknown: Answer = { description: 'There is no such series.', schema: failure };
@@ -192,6 +212,131 @@ export const OPERATIONS: readonly Operation[] = [
     summary: 'Tries again now what failed or waits.',
     parameters: [seriesUid],
     answers: { 202: { description: 'It is tried.', schema: retried }, 400: malformed, 404: unknown },
+  },
+  {
+    method: 'GET',
+    path: '/api/series/:series/reviews',
+    summary: 'What people decided who looked at a series, the latest first.',
+    parameters: [seriesUid],
+    answers: { 200: { description: 'The reviews.', schema: reviewList }, 400: malformed, 404: unknown },
+  },
+  {
+    method: 'POST',
+    path: '/api/series/:series/reviews',
+    summary: 'Accepts or rejects a series.',
+    parameters: [seriesUid],
+    body: {
+      mediaType: 'application/json',
+      schema: {
+        type: 'object',
+        required: ['verdict'],
+        properties: {
+          verdict: { type: 'string', enum: ['accepted', 'rejected'] },
+          comment: { type: 'string', maxLength: COMMENT_LENGTH },
+        },
+      },
+    },
+    answers: { 201: { description: 'It is kept.', schema: reviewView }, 400: malformed, 404: unknown },
+  },
+  {
+    method: 'GET',
+    path: '/api/reader-studies',
+    summary: 'The reader studies.',
+    parameters: [reader],
+    answers: { 200: { description: 'The studies.', schema: readerStudyList } },
+  },
+  {
+    method: 'POST',
+    path: '/api/reader-studies',
+    summary: 'Begins a reader study of corrected series.',
+    body: {
+      mediaType: 'application/json',
+      schema: {
+        type: 'object',
+        required: ['name', 'series'],
+        properties: {
+          name: { type: 'string', minLength: 1, maxLength: 100 },
+          series: { type: 'array', minItems: 1, maxItems: 500, items: text },
+        },
+      },
+    },
+    answers: { 201: { description: 'It can be rated.', schema: readerStudyView }, 400: malformed },
+  },
+  {
+    method: 'GET',
+    path: '/api/reader-studies/:id/next',
+    summary: 'The next case of a reader, blinded.',
+    parameters: [studyId, reader],
+    answers: {
+      200: { description: 'The case.', schema: nextCase },
+      400: malformed,
+      404: noStudy,
+      409: { description: 'The next case has no corrected slices any more.', schema: failure },
+    },
+  },
+  {
+    method: 'GET',
+    path: '/api/reader-studies/:id/cases/:token/:side/:index',
+    summary: 'Stored values of one slice, row by row, little endian.',
+    parameters: [
+      studyId,
+      caseToken,
+      {
+        name: 'side',
+        in: 'path',
+        description: 'Of the screen.',
+        schema: { type: 'string', enum: ['left', 'right'] },
+      },
+      {
+        name: 'index',
+        in: 'path',
+        description: 'Of the slice, from 0.',
+        schema: { type: 'integer', minimum: 0 },
+      },
+    ],
+    answers: { 200: { description: 'The values.', mediaType: 'application/octet-stream' }, 404: noCase },
+  },
+  {
+    method: 'POST',
+    path: '/api/reader-studies/:id/cases/:token',
+    summary: 'Rates a case.',
+    parameters: [studyId, caseToken, reader],
+    body: {
+      mediaType: 'application/json',
+      schema: {
+        type: 'object',
+        required: ['preferred', 'left', 'right'],
+        properties: {
+          preferred: { type: 'string', enum: ['left', 'right', 'equal'] },
+          left: scores,
+          right: scores,
+          comment: text,
+          seconds: { type: 'number', minimum: 0 },
+        },
+      },
+    },
+    answers: { 201: { description: 'It is kept.', schema: rated }, 400: malformed, 404: noCase },
+  },
+  {
+    method: 'GET',
+    path: '/api/reader-studies/:id/results',
+    summary: 'Agreement of the readers, paired tests and preferences.',
+    parameters: [studyId],
+    answers: { 200: { description: 'The results.', schema: studyResults }, 404: noStudy },
+  },
+  {
+    method: 'GET',
+    path: '/api/reader-studies/:id/ratings.csv',
+    summary: 'Every rating.',
+    parameters: [studyId],
+    answers: { 200: { description: 'A row each.', mediaType: 'text/csv' }, 404: noStudy },
+  },
+  {
+    method: 'GET',
+    path: '/api/reader-studies/:id/statistics.csv',
+    summary: 'The results as a table.',
+    parameters: [studyId],
+    answers: { 200: { description: 'The table.', mediaType: 'text/csv' }, 404: noStudy },
   },
   {
     method: 'GET',

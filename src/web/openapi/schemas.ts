@@ -3,9 +3,14 @@ import { z } from 'zod';
 import { ROLES } from '../../access/index.js';
 import type { Fetch, PullView } from '../../fetch/index.js';
 import {
+  type AboutView,
   type ConfigurationView,
   type DestinationView,
+  type ImageView,
+  type ProvenanceView,
+  type ReaderStudyView,
   type Readiness,
+  type ReviewView,
   SERIES_STATES,
   type SeriesView,
   type SliceView,
@@ -36,6 +41,28 @@ export const destinationView: z.ZodType<DestinationView> = answer({
   lastError: z.string().optional(),
 });
 
+export const reviewView: z.ZodType<ReviewView> = answer({
+  verdict: z.enum(['accepted', 'rejected']),
+  comment: z.string(),
+  reviewer: z.string(),
+  at: milliseconds,
+});
+
+const aboutView: z.ZodType<AboutView> = answer({
+  patient: z.string().describe('As `page.patient` lets it be shown.'),
+  patientId: z.string().optional(),
+  birth: z.string().optional(),
+  sex: z.string().optional(),
+  studyDate: z.string().optional(),
+  studyDescription: z.string().optional(),
+  accession: z.string().optional(),
+  seriesNumber: z.number().optional(),
+  seriesDescription: z.string().optional(),
+  modality: z.string().optional(),
+  bodyPart: z.string().optional(),
+  scanner: z.string().optional(),
+});
+
 const state = z.enum(SERIES_STATES as [SeriesView['state'], ...SeriesView['state'][]]);
 
 export const seriesView: z.ZodType<SeriesView> = answer({
@@ -58,7 +85,33 @@ export const seriesView: z.ZodType<SeriesView> = answer({
   failures: z.array(answer({ sop: uid, reason: z.string() })),
   refused: z.array(answer({ sop: uid, reason: z.string(), at: milliseconds })).optional(),
   leftAlone: z.array(answer({ reason: z.string(), count })).optional(),
+  hold: z.boolean().optional().describe('It is delivered when a person has accepted it.'),
+  review: reviewView.optional(),
+  flagged: count.optional().describe('Corrected instances that the safeguards flagged.'),
+  about: aboutView.optional(),
 });
+
+const window = answer({ center: z.number(), width: z.number() });
+
+export const imageView: z.ZodType<ImageView> = answer({
+  rows: z.int().positive(),
+  columns: z.int().positive(),
+  bitsAllocated: z.union([z.literal(8), z.literal(16)]),
+  signed: z.boolean(),
+  inverted: z.boolean().describe('MONOCHROME1: low values are bright.'),
+  spacing: z.tuple([z.number(), z.number()]).describe('Millimetres between rows and between columns.'),
+  orientation: z.array(z.number()).optional().describe('Image Orientation (Patient).'),
+  frames: z.array(
+    answer({
+      slope: z.number(),
+      intercept: z.number(),
+      position: z.tuple([z.number(), z.number(), z.number()]).optional(),
+      window: window.optional(),
+    }),
+  ),
+});
+
+const figures = z.record(z.string(), z.number());
 
 export const sliceView: z.ZodType<SliceView> = answer({
   id: count.describe("The instance's number, for its preview."),
@@ -68,7 +121,18 @@ export const sliceView: z.ZodType<SliceView> = answer({
   state: z.string(),
   reason: z.string().optional(),
   derived: z.boolean(),
-  quality: z.record(z.string(), z.number()).optional(),
+  derivedAt: answer({ series: uid, sop: uid }).optional(),
+  quality: figures.optional(),
+  frameQuality: z.array(figures).optional(),
+  flags: z.array(answer({ kind: z.string(), message: z.string() })).optional(),
+  image: imageView.optional(),
+});
+
+export const provenanceView: z.ZodType<ProvenanceView> = answer({
+  series: uid.describe('The derived series.'),
+  description: z.string(),
+  softwareVersions: z.array(z.string()),
+  at: z.string().optional(),
 });
 
 export const configurationView: z.ZodType<ConfigurationView> = answer({
@@ -138,5 +202,66 @@ export const pullView: z.ZodType<PullView> = answer({
 export const sourceList = answer({ sources: z.array(z.string()), pulls: z.array(pullView) });
 export const fetchList = answer({ fetches: z.array(fetchView) });
 export const seriesList = answer({ series: z.array(seriesView) });
-export const sliceList = answer({ slices: z.array(sliceView) });
+export const sliceList = answer({
+  slices: z.array(sliceView),
+  provenance: z.array(provenanceView).describe('How each derived series came about.'),
+});
+export const reviewList = answer({ reviews: z.array(reviewView) });
+
+export const readerStudyView: z.ZodType<ReaderStudyView> = answer({
+  id: z.string(),
+  name: z.string(),
+  cases: count,
+  rated: count.describe('By the reader who asks.'),
+});
+export const readerStudyList = answer({
+  reader: z
+    .string()
+    .nullable()
+    .describe('Whom the server knows; null: the name must be given as a parameter.'),
+  studies: z.array(readerStudyView),
+});
+export const nextCase = answer({
+  name: z.string(),
+  cases: count,
+  rated: count,
+  case: answer({
+    token: z.string(),
+    slices: z.array(answer({ position: z.number().optional(), image: imageView })),
+    window,
+  })
+    .nullable()
+    .describe('null: all cases are rated.'),
+});
+export const rated = answer({ rated: count });
+
+const orNull = z.number().nullable().describe('null where it is not defined.');
+export const studyResults = answer({
+  ratings: count,
+  agreement: z.array(
+    answer({
+      readers: z.tuple([z.string(), z.string()]),
+      measure: z.string(),
+      weights: z.enum(['none', 'quadratic']),
+      cases: count,
+      kappa: orNull.describe("Cohen's kappa."),
+    }),
+  ),
+  paired: z.array(
+    answer({
+      reader: z.string(),
+      measure: z.string(),
+      cases: count,
+      meanOriginal: orNull,
+      meanCorrected: orNull,
+      pairs: count,
+      statistic: orNull,
+      p: orNull.describe('Wilcoxon signed rank, two-sided.'),
+      method: z.enum(['exact', 'normal']),
+    }),
+  ),
+  preference: z.array(
+    answer({ reader: z.string(), corrected: count, original: count, equal: count, p: orNull }),
+  ),
+});
 export const retried = answer({ retried: z.record(z.string(), count).describe('How much, by kind.') });

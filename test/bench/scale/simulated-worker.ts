@@ -74,6 +74,7 @@ async function correct(request: CorrectionRequest): Promise<Corrected> {
     rows: 0,
     columns: 0,
     quality: {} as Corrected['quality'],
+    flags: [],
     ms: { read: 0, decode: 0, preprocess: 0, queue: 0, inference: 0, postprocess: 0, total: 0 },
   };
 }

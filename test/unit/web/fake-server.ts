@@ -203,6 +203,17 @@ export async function startFakeServer(
       retried.push(uid);
       return { corrections: 0, deliveries: 2 };
     },
+    provenance: async (uid) => (all.some((series) => series.series === uid) ? [] : undefined),
+    async review(uid, review) {
+      const series = all.find((one) => one.series === uid);
+      if (!series) return undefined;
+      series.review = { ...review, at: Date.now() };
+      return series.review;
+    },
+    reviews(uid) {
+      const series = all.find((one) => one.series === uid);
+      return series && (series.review ? [series.review] : []);
+    },
     status: () => ({
       version: '0.1.0',
       aeTitle: 'MCNET',
@@ -215,6 +226,17 @@ export async function startFakeServer(
       series: { delivered: 2 },
     }),
     preview: fakePreview,
+    pixels: async () => undefined,
+    studies: {
+      create: () => Promise.reject(new Error('this server is invented')),
+      list: () => [],
+      get: () => undefined,
+      rated: () => 0,
+      next: () => undefined,
+      turn: () => undefined,
+      rate: () => Promise.resolve(),
+      ratings: () => [],
+    },
     fetching: { sources: new Map(), request: async () => [], get: () => undefined, list: () => [] },
     pulls: () => [],
     ...parts,

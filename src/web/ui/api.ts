@@ -1,0 +1,40 @@
+/** The management API, as the page uses it. */
+import type { ProvenanceView, ReviewView, SeriesView, SliceView, StatusView } from '../views.js';
+
+export type { AboutView, DestinationView, ImageView, ProvenanceView, ReviewView } from '../views.js';
+export type { SeriesView, SliceView, StatusView };
+
+/** The page's own address is wherever a proxy puts it: everything is relative to it. */
+export const ROOT = new URL(/\/reader-study\/[^/]*$/.test(location.pathname) ? '../' : './', location.href);
+
+async function ask<Answer>(path: string, init?: RequestInit): Promise<Answer> {
+  const response = await fetch(new URL(path, ROOT), init);
+  const body = (await response.json().catch(() => undefined)) as { error?: string } | undefined;
+  if (!response.ok) throw new Error(body?.error ?? `The server answered ${response.status}.`);
+  return body as Answer;
+}
+
+/** Sends JSON. */
+export function post<Answer>(path: string, body?: unknown, method = 'POST'): Promise<Answer> {
+  return ask(path, {
+    method,
+    ...(body !== undefined && {
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(body),
+    }),
+  });
+}
+
+export const get = ask;
+
+export const listSeries = () =>
+  ask<{ series: SeriesView[] }>('api/series?limit=200').then((body) => body.series);
+export const getSeries = (uid: string) => ask<SeriesView>(`api/series/${uid}`);
+export const getSlices = (uid: string) =>
+  ask<{ slices: SliceView[]; provenance: ProvenanceView[] }>(`api/series/${uid}/slices`);
+export const getReviews = (uid: string) =>
+  ask<{ reviews: ReviewView[] }>(`api/series/${uid}/reviews`).then((body) => body.reviews);
+export const getStatus = () => ask<StatusView>('api/status');
+export const retrySeries = (uid: string) => post<unknown>(`api/series/${uid}/retry`);
+export const reviewSeries = (uid: string, verdict: ReviewView['verdict'], comment: string) =>
+  post<ReviewView>(`api/series/${uid}/reviews`, { verdict, comment });

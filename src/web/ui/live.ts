@@ -1,0 +1,82 @@
+/** The series as the server tells them: read once, then followed by server-sent events. */
+import { useEffect, useState } from 'preact/hooks';
+import { getStatus, listSeries, ROOT, type SeriesView, type StatusView } from './api.js';
+
+export interface Live {
+  connection: 'connecting' | 'live' | 'lost';
+  /** Whether the list has been read at all. */
+  loaded: boolean;
+  error: string | undefined;
+  series: ReadonlyMap<string, SeriesView>;
+  status: StatusView | undefined;
+}
+
+const STATUS_EVERY_MS = 3000;
+
+let state: Live = {
+  connection: 'connecting',
+  loaded: false,
+  error: undefined,
+  series: new Map(),
+  status: undefined,
+};
+const listeners = new Set<() => void>();
+let drawing = false;
+
+/** Many changes may come at once: the page is told once for all of them. */
+function change(changes: Partial<Live>): void {
+  state = { ...state, ...changes };
+  if (drawing) return;
+  drawing = true;
+  setTimeout(() => {
+    drawing = false;
+    for (const listener of listeners) listener();
+  }, 30);
+}
+
+/** Puts in what this page has just learned of a series by other ways. */
+export function know(series: SeriesView): void {
+  change({ series: new Map(state.series).set(series.series, series) });
+}
+
+async function reload(): Promise<void> {
+  try {
+    const all = await listSeries();
+    change({ loaded: true, error: undefined, series: new Map(all.map((series) => [series.series, series])) });
+  } catch (error) {
+    change({ error: (error as Error).message });
+  }
+}
+
+async function readStatus(): Promise<void> {
+  try {
+    change({ status: await getStatus() });
+  } catch {
+    // The mark in the header says already that the connection is lost.
+  }
+}
+
+/** Follows the server until the page goes. */
+export function follow(): void {
+  const source = new EventSource(new URL('api/events', ROOT));
+  source.addEventListener('hello', () => {
+    change({ connection: 'live' });
+    void reload();
+    void readStatus();
+  });
+  source.addEventListener('series', (event) => know(JSON.parse(event.data as string) as SeriesView));
+  source.addEventListener('error', () => change({ connection: 'lost' }));
+  setInterval(() => void readStatus(), STATUS_EVERY_MS);
+}
+
+export function useLive(): Live {
+  const [, redraw] = useState(0);
+  useEffect(() => {
+    const listener = () => redraw((count) => count + 1);
+    listeners.add(listener);
+    return () => {
+      listeners.delete(listener);
+    };
+  }, []);
+  return state;
+}

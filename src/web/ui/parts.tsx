@@ -1,0 +1,126 @@
+/** Small pieces that several views show. */
+import type { ComponentChildren } from 'preact';
+import { useState } from 'preact/hooks';
+import { type DestinationView, retrySeries, type SeriesView } from './api.js';
+import { duration, STATES } from './format.js';
+
+export function StateBadge({ series }: { series: SeriesView }) {
+  const { label, mark } = STATES[series.state] ?? { label: series.state, mark: '?' };
+  const held = series.state === 'corrected' && series.hold && series.review?.verdict !== 'accepted';
+  return (
+    <span class={`badge ${held ? 'held' : series.state}`}>
+      <span aria-hidden="true">{held ? '‖' : mark}</span> {held ? 'Held' : label}
+    </span>
+  );
+}
+
+/** How far receiving and correction are: two bars in one, and the figures. */
+export function Progress({ series }: { series: SeriesView }) {
+  const { received, corrected, leftAlone, failed } = series.counts;
+  const total = Math.max(series.expected ?? 0, received, 1);
+  const share = (count: number) => `${(100 * count) / total}%`;
+  const words = [`${corrected} of ${Math.max(series.expected ?? 0, received)} corrected`];
+  if (series.state === 'receiving') words.push(`${received} received`);
+  if (leftAlone > 0) words.push(`${leftAlone} left alone`);
+  if (failed > 0) words.push(`${failed} failed`);
+  return (
+    <div class="progress">
+      <div
+        class="bar"
+        role="progressbar"
+        aria-label="Slices"
+        aria-valuemin={0}
+        aria-valuemax={total}
+        aria-valuenow={corrected + leftAlone + failed}
+        aria-valuetext={words.join(', ')}
+      >
+        <span class="received" style={{ width: share(received) }} />
+        <span class="corrected" style={{ width: share(corrected) }} />
+        {failed > 0 && <span class="failed" style={{ width: share(failed), left: share(corrected) }} />}
+      </div>
+      <span class="small figures">{words.join(' · ')}</span>
+    </div>
+  );
+}
+
+const DESTINATION_MARKS = { waiting: '…', sending: '↑', delivered: '✓', failed: '!' };
+
+export function destinationSentence(destination: DestinationView): string {
+  const words = [`${destination.delivered} delivered`];
+  if (destination.pending) words.push(`${destination.pending} waiting`);
+  if (destination.failed) words.push(`${destination.failed} failed`);
+  if (destination.attempts > 1) words.push(`attempt ${destination.attempts}`);
+  if (destination.nextAttemptAt !== undefined && destination.nextAttemptAt > Date.now())
+    words.push(`next in ${duration(destination.nextAttemptAt - Date.now())}`);
+  if (destination.lastError) words.push(destination.lastError);
+  return words.join(' · ');
+}
+
+export function Destinations({ series, long = false }: { series: SeriesView; long?: boolean }) {
+  if (series.destinations.length === 0) return <span class="muted small">none by rule</span>;
+  return (
+    <ul class={long ? 'plain destinations' : 'chips'}>
+      {series.destinations.map((destination) => (
+        <li key={destination.name} title={long ? undefined : destinationSentence(destination)}>
+          <span class={`chip ${destination.state}`}>
+            <span aria-hidden="true">{DESTINATION_MARKS[destination.state] ?? '?'} </span>
+            {destination.name}
+            <span class="hidden">: {destination.state}</span>
+          </span>
+          {long && <span class="small muted"> {destinationSentence(destination)}</span>}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** What a person has decided about a series. */
+export function Verdict({ series }: { series: SeriesView }) {
+  const { review } = series;
+  if (!review) return null;
+  return (
+    <span class={`badge ${review.verdict === 'accepted' ? 'delivered' : 'failed'}`}>
+      <span aria-hidden="true">{review.verdict === 'accepted' ? '✓' : '✕'}</span>{' '}
+      {review.verdict === 'accepted' ? 'Accepted' : 'Rejected'}
+    </span>
+  );
+}
+
+/** Does again what failed, and says so. */
+export function Retry({ series, name }: { series: SeriesView; name: string }) {
+  const [said, say] = useState('');
+  const [busy, setBusy] = useState(false);
+  return (
+    <span class="retry">
+      <button
+        type="button"
+        disabled={busy}
+        aria-label={`Retry ${name}`}
+        onClick={async () => {
+          setBusy(true);
+          try {
+            await retrySeries(series.series);
+            say('Set going again');
+          } catch (error) {
+            say((error as Error).message);
+          }
+          setBusy(false);
+        }}
+      >
+        Retry
+      </button>
+      <span role="status" class="small">
+        {said}
+      </span>
+    </span>
+  );
+}
+
+export function Fact({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </>
+  );
+}

@@ -1,0 +1,229 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { SeriesView } from '../api.js';
+import {
+  ago,
+  canRetry,
+  clock,
+  duration,
+  patientFacts,
+  seriesTitle,
+  studyFacts,
+  turnaround,
+} from '../format.js';
+import { Help } from '../help.js';
+import { type Shortcut, useShortcuts } from '../keyboard.js';
+import type { Live } from '../live.js';
+import { Destinations, Progress, Retry, StateBadge, Verdict } from '../parts.js';
+
+interface Filter {
+  id: string;
+  label: string;
+  holds(series: SeriesView): boolean;
+}
+
+const FILTERS: readonly Filter[] = [
+  { id: 'all', label: 'All', holds: () => true },
+  {
+    id: 'working',
+    label: 'In progress',
+    holds: ({ state }) => state === 'receiving' || state === 'complete' || state === 'corrected',
+  },
+  {
+    id: 'to-review',
+    label: 'To review',
+    holds: (series) => series.hold === true && !series.review && series.counts.corrected > 0,
+  },
+  { id: 'flagged', label: 'Flagged', holds: ({ flagged }) => (flagged ?? 0) > 0 },
+  { id: 'delivered', label: 'Delivered', holds: ({ state }) => state === 'delivered' },
+  { id: 'left-alone', label: 'Left alone', holds: ({ state }) => state === 'left-alone' },
+  { id: 'failed', label: 'Failed', holds: ({ state }) => state === 'failed' },
+];
+
+const AGES_EVERY_MS = 5000;
+
+let chosenFilter = 'all';
+
+function textOf(series: SeriesView): string {
+  return [
+    ...Object.values(series.about ?? {}),
+    series.series,
+    series.study,
+    series.rule,
+    series.reason,
+    series.state,
+  ]
+    .join(' ')
+    .toLowerCase();
+}
+
+function Row({ series }: { series: SeriesView }) {
+  const title = seriesTitle(series);
+  const took = turnaround(series);
+  return (
+    <tr class={series.state}>
+      <td class="state">
+        <StateBadge series={series} />
+        {series.reason !== '' && <div class="small muted reason">{series.reason}</div>}
+      </td>
+      <td>
+        <div class="patient">{series.about?.patient ?? 'Unknown patient'}</div>
+        <div class="small muted">{patientFacts(series).join(' · ')}</div>
+      </td>
+      <td>
+        <a class="open" href={`#/series/${series.series}`} title={series.series}>
+          {title}
+        </a>
+        <div class="small muted">
+          {[...studyFacts(series), series.about?.scanner].filter(Boolean).join(' · ') || 'no description'}
+        </div>
+      </td>
+      <td>
+        <Progress series={series} />
+        {(series.flagged ?? 0) > 0 && (
+          <span class="chip flag small">
+            <span aria-hidden="true">⚑ </span>
+            {series.flagged} flagged
+          </span>
+        )}
+      </td>
+      <td class="figures nowrap">
+        {clock(series.lastReceivedAt)}
+        <div class="small muted">{ago(series.lastReceivedAt)}</div>
+      </td>
+      <td class="figures nowrap">
+        {took ? duration(took.ms) : '—'}
+        <div class="small muted">{took ? `to ${took.to}` : ''}</div>
+      </td>
+      <td>
+        <Destinations series={series} />
+      </td>
+      <td class="nowrap">
+        <Verdict series={series} />
+        {series.hold && !series.review && series.counts.corrected > 0 && (
+          <a class="button" href={`#/series/${series.series}`} aria-label={`Review ${title}`}>
+            Review
+          </a>
+        )}
+        {canRetry(series) && <Retry series={series} name={title} />}
+      </td>
+    </tr>
+  );
+}
+
+export function Worklist({ live }: { live: Live }) {
+  const [filter, setFilter] = useState(chosenFilter);
+  const [search, setSearch] = useState('');
+  const [help, setHelp] = useState(false);
+  const [, tick] = useState(0);
+  const searchBox = useRef<HTMLInputElement>(null);
+  const body = useRef<HTMLTableSectionElement>(null);
+  chosenFilter = filter;
+  useEffect(() => {
+    const timer = setInterval(() => tick((count) => count + 1), AGES_EVERY_MS);
+    return () => clearInterval(timer);
+  }, []);
+
+  const all = [...live.series.values()].sort((a, b) => b.lastReceivedAt - a.lastReceivedAt);
+  const wanted = search.trim().toLowerCase();
+  const holds = FILTERS.find(({ id }) => id === filter)!.holds;
+  const shown = all.filter((series) => holds(series) && (wanted === '' || textOf(series).includes(wanted)));
+
+  const step = (by: number) => {
+    const links = [...(body.current?.querySelectorAll<HTMLAnchorElement>('a.open') ?? [])];
+    const at = links.indexOf(document.activeElement as HTMLAnchorElement);
+    links[Math.max(0, Math.min(links.length - 1, at < 0 ? 0 : at + by))]?.focus();
+  };
+  const inRow = (selector: string) =>
+    document.activeElement?.closest('tr')?.querySelector<HTMLElement>(selector)?.click();
+  const shortcuts: Shortcut[] = [
+    { keys: ['j', 'ArrowDown'], what: 'next series', run: () => step(1) },
+    { keys: ['k', 'ArrowUp'], what: 'series before', run: () => step(-1) },
+    { keys: ['o'], what: 'open the series (also Enter)', run: () => inRow('a.open') },
+    { keys: ['r'], what: 'retry what failed of the series', run: () => inRow('.retry button') },
+    { keys: ['/'], what: 'search', run: () => searchBox.current?.focus() },
+    ...FILTERS.map(({ id, label }, index) => ({
+      keys: [String(index + 1)],
+      what: `show ${label.toLowerCase()}`,
+      run: () => setFilter(id),
+    })),
+    {
+      keys: ['Escape'],
+      what: 'leave the search',
+      run: () => {
+        setSearch('');
+        searchBox.current?.blur();
+      },
+    },
+    { keys: ['?'], what: 'this list', run: () => setHelp(true) },
+  ];
+  useShortcuts(shortcuts);
+
+  return (
+    <div class="worklist">
+      <div class="toolbar">
+        <h1>Worklist</h1>
+        <div class="filters" role="group" aria-label="Show">
+          {FILTERS.map(({ id, label, holds: of }) => (
+            <button key={id} type="button" aria-pressed={id === filter} onClick={() => setFilter(id)}>
+              {label} <span class="count">{all.filter(of).length}</span>
+            </button>
+          ))}
+        </div>
+        <input
+          ref={searchBox}
+          type="search"
+          placeholder="Search"
+          aria-label="Search the worklist"
+          value={search}
+          onInput={(event) => setSearch(event.currentTarget.value)}
+        />
+        <button type="button" onClick={() => setHelp(true)} aria-label="Keys">
+          <kbd>?</kbd>
+        </button>
+      </div>
+      {live.error !== undefined && !live.loaded ? (
+        <p class="notice" role="alert">
+          {live.error}
+        </p>
+      ) : shown.length > 0 ? (
+        <div class="scroll" tabIndex={0} role="region" aria-label="Series">
+          <table>
+            <caption class="hidden">Series, the latest first</caption>
+            <thead>
+              <tr>
+                {[
+                  'State',
+                  'Patient',
+                  'Series and study',
+                  'Slices',
+                  'Last received',
+                  'Latency',
+                  'Destinations',
+                ].map((name) => (
+                  <th key={name} scope="col">
+                    {name}
+                  </th>
+                ))}
+                <th scope="col">Review</th>
+              </tr>
+            </thead>
+            <tbody ref={body}>
+              {shown.map((series) => (
+                <Row key={series.series} series={series} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      ) : (
+        <p class="notice">
+          {!live.loaded
+            ? 'Reading the worklist …'
+            : all.length === 0
+              ? 'No series has arrived yet. Send one to this node, and it appears here by itself.'
+              : 'No series is shown by this filter and search.'}
+        </p>
+      )}
+      {help && <Help groups={[{ title: 'Worklist', shortcuts }]} onClose={() => setHelp(false)} />}
+    </div>
+  );
+}

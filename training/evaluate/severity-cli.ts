@@ -1,0 +1,84 @@
+/**
+ * Validates the estimate of severity that the server makes without a reference:
+ *   node dist/training/evaluate/severity-cli.js --dataset DIR --model DIR [--limit N] [--fit] [--json]
+ * Motion-free slices of the data set are corrupted by motion from none to severe; printed are the correlations of the
+ * estimate with 1 − SSIM to the motion-free slice. --fit also prints the weights that fit this data set best.
+ */
+import { parseArgs } from 'node:util';
+import { DatasetError, openDataset } from '../simulation/index.js';
+import { EvaluationError, openCorrector, readModelFolder } from './model.js';
+import { leastSquares, pearson, SEVERITY_FACTORS, severityRows, spearman } from './severity.js';
+
+const { values } = parseArgs({
+  options: {
+    dataset: { type: 'string' },
+    model: { type: 'string' },
+    limit: { type: 'string', default: '60' },
+    fit: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  },
+});
+
+function mean(numbers: readonly number[]): number {
+  return numbers.reduce((sum, value) => sum + value, 0) / Math.max(1, numbers.length);
+}
+
+async function main(): Promise<void> {
+  if (!values.dataset || !values.model) throw new EvaluationError('give --dataset and --model');
+  const limit = Number(values.limit);
+  if (!Number.isInteger(limit) || limit < 1)
+    throw new EvaluationError(`--limit: "${values.limit}" is not a whole number above 0`);
+  const dataset = openDataset(values.dataset);
+  const corrector = await openCorrector(readModelFolder(values.model));
+  const rows = await severityRows(dataset, corrector, limit);
+  await corrector.close();
+  dataset.close();
+  const estimate = rows.map(({ severity }) => severity);
+  const head = rows.map(({ lostInHead }) => lostInHead);
+  const whole = rows.map(({ lost }) => lost);
+  const summary = {
+    slices: rows.length,
+    subjects: new Set(rows.map(({ subject }) => subject)).size,
+    head: { pearson: pearson(estimate, head), spearman: spearman(estimate, head) },
+    whole: { pearson: pearson(estimate, whole), spearman: spearman(estimate, whole) },
+    meanAbsoluteError: mean(estimate.map((value, i) => Math.abs(value - head[i]!))),
+    largestResidualEnergy: Math.max(...rows.map(({ residualEnergy }) => residualEnergy)),
+    bySeverity: SEVERITY_FACTORS.map((factor) => {
+      const some = rows.filter((row) => row.factor === factor);
+      return {
+        factor,
+        lostInHead: mean(some.map((row) => row.lostInHead)),
+        estimate: mean(some.map((row) => row.severity)),
+      };
+    }),
+  };
+  const fit = values.fit
+    ? leastSquares(
+        rows.map((row) => [Math.sqrt(row.residualEnergy), Math.sqrt(row.ghosts)]),
+        head,
+      )
+    : undefined;
+  if (values.json) {
+    console.log(JSON.stringify({ ...summary, ...(fit && { fit }) }, null, 2));
+    return;
+  }
+  const two = (value: number) => value.toFixed(3);
+  console.log(`${summary.slices} slices of ${summary.subjects} subjects, motion from none to severe
+estimate against 1 − SSIM inside the head: r ${two(summary.head.pearson)}, Spearman ${two(summary.head.spearman)}, mean error ${two(summary.meanAbsoluteError)}
+estimate against 1 − SSIM, whole slice:    r ${two(summary.whole.pearson)}, Spearman ${two(summary.whole.spearman)}
+largest residual energy ${summary.largestResidualEnergy.toFixed(4)}`);
+  for (const { factor, lostInHead, estimate: estimated } of summary.bySeverity)
+    console.log(
+      `  motion × ${String(factor).padStart(2)}: 1 − SSIM ${two(lostInHead)}, estimated ${two(estimated)}`,
+    );
+  if (fit)
+    console.log(
+      `best weights here: residual ${two(fit[0]!)}, ghosts ${two(fit[1]!)}, offset ${two(fit[2]!)}`,
+    );
+}
+
+main().catch((error: unknown) => {
+  if (!(error instanceof EvaluationError || error instanceof DatasetError)) throw error;
+  console.error(error.message);
+  process.exitCode = 1;
+});
