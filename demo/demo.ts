@@ -126,6 +126,7 @@ async function main(): Promise<void> {
             port: receiver.port,
             commitment: 'off',
             commitmentTimeout: 600_000,
+            timeout: 120_000,
           },
         },
       },

@@ -100,6 +100,8 @@ const wholeNumber = (text: string) => {
 
 const urlOption = () =>
   new Option('--url <address>', 'a running server').env('MCNET_URL').default('http://127.0.0.1:8080');
+const tokenOption = () =>
+  new Option('--token <token>', 'a token of the server, where it asks for one').env('MCNET_TOKEN');
 program
   .command('fetch')
   .description('Has a running server fetch series from a source, an archive that its configuration names.')
@@ -114,6 +116,7 @@ program
   .option('--wait', 'until everything is fetched or failed')
   .option('--list', 'what was asked for, the latest first')
   .addOption(urlOption())
+  .addOption(tokenOption())
   .addOption(jsonOption())
   .addHelpText(
     'after',
@@ -142,6 +145,7 @@ series
   )
   .option('-n, --limit <count>', 'at most so many', wholeNumber, 50)
   .addOption(urlOption())
+  .addOption(tokenOption())
   .addOption(jsonOption())
   .addHelpText(
     'after',
@@ -153,6 +157,7 @@ series
   .description('One series: its state and why, its destinations, what failed.')
   .argument('<uid>', 'Series Instance UID')
   .addOption(urlOption())
+  .addOption(tokenOption())
   .addOption(jsonOption())
   .addHelpText('after', `\nExamples:\n  mcnet series show 1.2.840.113619.2.1\n${exitCodes}`)
   .action(run(async () => (await import('./commands/series.js')).seriesShow));
@@ -161,8 +166,93 @@ series
   .description('Tries again now what failed or waits in a series.')
   .argument('<uid>', 'Series Instance UID')
   .addOption(urlOption())
+  .addOption(tokenOption())
   .addOption(jsonOption())
   .addHelpText('after', `\nExamples:\n  mcnet series retry 1.2.840.113619.2.1\n${exitCodes}`)
   .action(run(async () => (await import('./commands/series.js')).seriesRetry));
+
+const usersOption = () =>
+  new Option('--users <file>', 'users file; default: access.users of the configuration');
+const user = program.command('user').description('The people who log in to the page.');
+user
+  .command('add')
+  .description('Adds a person; the password is asked for, or read from standard input.')
+  .argument('<name>', 'name to log in with')
+  .addOption(
+    new Option('-r, --role <role>', 'what the person may do')
+      .choices(['viewer', 'technologist', 'admin'])
+      .makeOptionMandatory(),
+  )
+  .addOption(usersOption())
+  .addOption(configOption())
+  .addHelpText(
+    'after',
+    `
+Examples:
+  mcnet user add maria --role technologist --config /etc/mcnet.yaml
+  mcnet user add ops --role admin --users /etc/mcnet/users.json < password.txt
+${exitCodes}`,
+  )
+  .action(run(async () => (await import('./commands/user.js')).userAdd));
+user
+  .command('passwd')
+  .description('Gives a person another password; ends the sessions begun with the old one.')
+  .argument('<name>', 'name to log in with')
+  .addOption(usersOption())
+  .addOption(configOption())
+  .action(run(async () => (await import('./commands/user.js')).userPasswd));
+user
+  .command('rm')
+  .description('Removes a person; ends his or her sessions.')
+  .argument('<name>', 'name to log in with')
+  .addOption(usersOption())
+  .addOption(configOption())
+  .action(run(async () => (await import('./commands/user.js')).userRemove));
+user
+  .command('ls')
+  .description('Lists the people who may log in.')
+  .addOption(usersOption())
+  .addOption(configOption())
+  .addOption(jsonOption())
+  .action(run(async () => (await import('./commands/user.js')).userList));
+
+const tokensOption = () =>
+  new Option('--tokens <file>', 'tokens file; default: access.tokens of the configuration');
+const token = program.command('token').description('The programs that use DICOMweb and the management API.');
+token
+  .command('add')
+  .description('Makes a token and prints it, the only time that it can be seen.')
+  .argument('<name>', 'name of the program')
+  .addOption(
+    new Option('-r, --role <role>', 'what the program may do')
+      .choices(['viewer', 'technologist', 'admin', 'reader', 'sender', 'monitor', 'worker'])
+      .makeOptionMandatory(),
+  )
+  .option('-e, --expires <duration>', 'how long it holds, such as 365d; default: for ever')
+  .addOption(tokensOption())
+  .addOption(configOption())
+  .addHelpText(
+    'after',
+    `
+Examples:
+  mcnet token add pacs --role sender --config /etc/mcnet.yaml       STOW-RS only
+  mcnet token add prometheus --role monitor --tokens tokens.json    metrics and health only
+${exitCodes}`,
+  )
+  .action(run(async () => (await import('./commands/token.js')).tokenAdd));
+token
+  .command('rm')
+  .description('Removes a token; it is refused within a second.')
+  .argument('<name>', 'name of the program')
+  .addOption(tokensOption())
+  .addOption(configOption())
+  .action(run(async () => (await import('./commands/token.js')).tokenRemove));
+token
+  .command('ls')
+  .description('Lists the tokens, without what opens doors.')
+  .addOption(tokensOption())
+  .addOption(configOption())
+  .addOption(jsonOption())
+  .action(run(async () => (await import('./commands/token.js')).tokenList));
 
 await program.parseAsync();

@@ -18,6 +18,7 @@ import {
   selectInstance,
 } from './instance.js';
 import { damageOf, examine, type Recovery, reconcile } from './reconcile.js';
+import { type Removed, removeFiles, removeRows } from './removal.js';
 
 /** Objects up to this size are read into one buffer, larger ones are streamed. */
 const wholeReadLimit = 4 * 1024 * 1024;
@@ -65,8 +66,21 @@ export interface Archive {
   versions(study: string, series: string, sop: string): Instance[];
   /** What was derived from an instance, newest version last. */
   derivedFrom(id: number): Instance[];
-  /** Whether a derived instance of this server has this SOP Instance UID. */
+  /** Whether a derived instance of this server has, or had, this SOP Instance UID. */
   isDerived(sop: string): boolean;
+  /** When an object, with this digest if one is given, was removed, milliseconds since the epoch; undefined: not that we remember. */
+  removedAt(
+    about: { studyInstanceUid: string; seriesInstanceUid: string; sopInstanceUid: string },
+    digest?: string,
+  ): number | undefined;
+  /**
+   * Removes a source series and what was derived from it, when `may` says so inside the transaction. When it resolves
+   * all of it is gone for good, from the index and from the disk.
+   * @returns undefined when it may not.
+   */
+  removeSeries(id: number, may: () => boolean): Promise<Removed | undefined>;
+  /** What is stored of each source, received instances only. */
+  stored(source: string): { instances: number; bytes: number };
   /** One at a time for each key, in order of the calls. */
   exclusively<T>(key: string, work: () => Promise<T>): Promise<T>;
   /**
@@ -163,6 +177,19 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     );
   };
 
+  const exclusively = async <T>(key: string, work: () => Promise<T>): Promise<T> => {
+    const before = locks.get(key);
+    const mine = before === undefined ? work() : before.then(work, work);
+    locks.set(key, mine);
+    try {
+      return await mine;
+    } finally {
+      if (locks.get(key) === mine) locks.delete(key);
+    }
+  };
+
+  // Before files are held against rows: what was being removed is no stray file.
+  await removeFiles(db, files, exclusively);
   const recovery = await reconcile(db, files, setting('clean') === 'no', Number(setting('settled id') ?? 0));
   db.transaction(() => {
     setSetting('clean', 'no');
@@ -174,6 +201,16 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
   });
   await db.sync();
   let bytes = db.get<{ total: number }>('SELECT COALESCE(SUM(bytes), 0) AS total FROM instances')!.total;
+  const stored = new Map<string, { instances: number; bytes: number }>();
+  for (const row of db.all<{ peer: string; instances: number; bytes: number }>(
+    "SELECT source_peer AS peer, COUNT(*) AS instances, SUM(bytes) AS bytes FROM instances WHERE origin = 'received' GROUP BY source_peer",
+  )) {
+    stored.set(row.peer, { instances: row.instances, bytes: row.bytes });
+  }
+  const storedMore = (peer: string, instances: number, more: number) => {
+    const of = stored.get(peer) ?? { instances: 0, bytes: 0 };
+    stored.set(peer, { instances: of.instances + instances, bytes: of.bytes + more });
+  };
 
   function insert(path: string, size: number, digest: string, n: NewInstance): Instance {
     const series = ensureSeries(n);
@@ -333,17 +370,29 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     derivedFrom: (id) =>
       db.all<InstanceRow>(`${selectInstance} WHERE i.derived_from = ? ORDER BY i.id`, id).map(toInstance),
     isDerived: (sop) =>
-      db.get("SELECT 1 FROM instances WHERE sop = ? AND origin = 'derived' LIMIT 1", sop) !== undefined,
-    async exclusively(key, work) {
-      const before = locks.get(key);
-      const mine = before === undefined ? work() : before.then(work, work);
-      locks.set(key, mine);
-      try {
-        return await mine;
-      } finally {
-        if (locks.get(key) === mine) locks.delete(key);
-      }
+      db.get(
+        `SELECT 1 FROM instances WHERE sop = ?1 AND origin = 'derived'
+         UNION ALL SELECT 1 FROM removed WHERE sop = ?1 AND origin = 'derived' LIMIT 1`,
+        sop,
+      ) !== undefined,
+    removedAt: ({ studyInstanceUid, seriesInstanceUid, sopInstanceUid }, digest) =>
+      db.get<{ at: number }>(
+        'SELECT removed_at AS at FROM removed WHERE sop = ?1 AND series = ?2 AND study = ?3 AND (?4 IS NULL OR digest = ?4) LIMIT 1',
+        sopInstanceUid,
+        seriesInstanceUid,
+        studyInstanceUid,
+        digest ?? null,
+      )?.at,
+    async removeSeries(id, may) {
+      const removed = await db.commit(() => (may() ? removeRows(db, clock, id) : undefined));
+      if (removed === undefined) return undefined;
+      bytes -= removed.bytes;
+      for (const [peer, of] of removed.bySource) storedMore(peer, -of.instances, -of.bytes);
+      await removeFiles(db, files, exclusively);
+      return removed;
     },
+    stored: (source) => stored.get(source) ?? { instances: 0, bytes: 0 },
+    exclusively,
     async add(part, instance, within) {
       const path = files.relativePath(instance.study, instance.series, instance.sop, instance.version);
       const size = part.bytes;
@@ -373,6 +422,7 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
         throw error;
       }
       bytes += size;
+      if (instance.origin === 'received') storedMore(instance.source.peer, 1, size);
       // Both are waited for: the part's memory is in use until then.
       const ends = await Promise.allSettled([settled, db.sync()]);
       unsettled.delete(stored.id);
@@ -402,6 +452,7 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
         within?.();
       });
       bytes += size - instance.bytes;
+      if (instance.origin === 'received') storedMore(instance.source.peer, 0, size - instance.bytes);
       return get(instance.id)!;
     },
     async check(instance) {

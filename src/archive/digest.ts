@@ -25,6 +25,24 @@ export async function digestOf(transferSyntax: string, dataSet: Buffer): Promise
   return hash.digest('hex');
 }
 
+/** The same of a file in pieces whose data set begins at `dataSetOffset`, in the first piece. */
+export async function digestOfPieces(
+  transferSyntax: string,
+  pieces: AsyncIterable<Buffer>,
+  dataSetOffset: number,
+): Promise<string> {
+  const hash = begin(transferSyntax);
+  let skip = dataSetOffset;
+  for await (const piece of pieces) {
+    for (let at = skip; at < piece.length; at += slice) {
+      if (at > skip) await new Promise(setImmediate);
+      hash.update(piece.subarray(at, at + slice));
+    }
+    skip = 0;
+  }
+  return hash.digest('hex');
+}
+
 /** The same of a file whose data set begins at `dataSetOffset`. */
 export async function digestOfFile(
   path: string,

@@ -10,7 +10,7 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, fdatasync, open as openFile, writev } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { createSharedMemory, type SharedBytes, type SharedMemory } from './shared-bytes.js';
@@ -59,6 +59,8 @@ export interface InstanceFiles {
   relativePath(study: string, series: string, sop: string, version: number): string;
   absolutePath(relative: string): string;
   createPart(): Promise<PartFile>;
+  /** A name for a file of the caller's beside the parts: the next start removes it when it is still there. */
+  scratchPath(): string;
   /**
    * A part of `smallBytes` at most, all of it known: it is written straight to its place, by a thread of its own. The
    * memory stays the caller's, who releases it when the part is settled or discarded.
@@ -75,6 +77,11 @@ export interface InstanceFiles {
   ): Promise<PlacedFile>;
   /** Removes a file that was placed but not indexed. */
   remove(relative: string): Promise<void>;
+  /**
+   * Resolves when what was removed from a folder stays removed, and removes the folder and those above it as far as
+   * they are empty.
+   */
+  settleRemovals(folder: string): Promise<void>;
   /** Moves a file out of the archive. */
   quarantine(relative: string): Promise<void>;
   /** Size in bytes, or undefined when there is no such file. */
@@ -208,8 +215,8 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
 
   /** The folder may have been removed behind our back (retention, an operator): then once more from the top. */
   async function inFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
-    await ensureFolder(folder);
     try {
+      await ensureFolder(folder);
       return await work();
     } catch (error) {
       if (!isCode(error, 'ENOENT')) throw error;
@@ -244,6 +251,10 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     },
     absolutePath: (relative) => join(root, relative),
     createPart,
+    scratchPath() {
+      sequence += 1;
+      return join(root, 'incoming', `${process.pid}-${sequence}.part`);
+    },
     memory: createSharedMemory(),
     partOf(bytes) {
       const part: PartFile = {
@@ -272,6 +283,27 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     },
     async remove(relative) {
       await rm(join(root, relative), { force: true });
+    },
+    async settleRemovals(relative) {
+      const top = join(root, 'archive');
+      let folder = join(root, relative);
+      try {
+        await syncFolder(folder);
+      } catch (error) {
+        // It is gone already: what was in it is, too.
+        if (!isCode(error, 'ENOENT')) throw error;
+        forgetFolders();
+      }
+      for (; folder.startsWith(`${top}/`); folder = dirname(folder)) {
+        try {
+          await rmdir(folder);
+        } catch (error) {
+          if (isCode(error, 'ENOENT')) continue;
+          return;
+        }
+        knownFolders.delete(folder);
+        await closeFolder(folder);
+      }
     },
     async quarantine(relative) {
       const target = join(root, 'quarantine', `${Date.now()}-${relative.replaceAll('/', '_').slice(-200)}`);

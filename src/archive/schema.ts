@@ -184,6 +184,28 @@ export const migrations: readonly string[] = [
   UPDATE instances SET attributes = NULL;
   `,
   `
+  -- What retention removed: enough to know it again.
+  CREATE TABLE removed (
+    sop TEXT NOT NULL,
+    series TEXT NOT NULL,
+    study TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    removed_at INTEGER NOT NULL,
+    PRIMARY KEY (sop, series, study, digest)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX removed_by_series ON removed (series, origin);
+  CREATE INDEX removed_by_time ON removed (removed_at);
+
+  -- Files whose rows are gone and that have still to go themselves.
+  CREATE TABLE removals (
+    path TEXT PRIMARY KEY,
+    study TEXT NOT NULL,
+    series TEXT NOT NULL,
+    sop TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
+  `
   -- What people found who looked at original and corrected: all of it is kept, the last one counts.
   CREATE TABLE reviews (
     id INTEGER PRIMARY KEY,

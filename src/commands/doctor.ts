@@ -70,7 +70,7 @@ export async function doctor(options: { config?: string; json?: boolean }): Prom
   const healthy =
     diagnoses.every((one) => one.healthy) &&
     room.ok &&
-    room.freeBytes >= config.limits.freeDiskBytes &&
+    room.freeBytes >= config.disk.low &&
     [...destinations, ...sources, ...distribution].every(({ ok }) => ok);
   if (options.json) {
     console.log(
@@ -99,7 +99,7 @@ export async function doctor(options: { config?: string; json?: boolean }): Prom
       );
     }
   }
-  line(room.ok && room.freeBytes >= config.limits.freeDiskBytes, 'disk', room.message);
+  line(room.ok && room.freeBytes >= config.disk.low, 'disk', room.message);
   for (const { name, ok, message } of [...destinations, ...sources, ...distribution]) line(ok, name, message);
   if (destinations.length === 0) console.log('  no destinations are configured');
   return healthy ? EXIT.ok : EXIT.failed;

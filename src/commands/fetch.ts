@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Fetch } from '../fetch/index.js';
-import { type FetchRequest, listFetches, requestFetch, showFetch } from '../web/index.js';
+import { type FetchRequest, listFetches, requestFetch, type ServerAddress, showFetch } from '../web/index.js';
 import { EXIT } from './failure.js';
 import { table } from './table.js';
 
@@ -16,6 +16,7 @@ export interface FetchCommandOptions {
   wait?: boolean;
   list?: boolean;
   url: string;
+  token?: string;
   json?: boolean;
 }
 
@@ -56,18 +57,18 @@ function requestOf(o: FetchCommandOptions & { source: string }): FetchRequest {
 }
 
 /** Until all are fetched or failed. A whole study is done when its series are asked for: those are waited for, too. */
-async function finished(url: string, fetches: readonly Fetch[]): Promise<Fetch[]> {
+async function finished(server: ServerAddress, fetches: readonly Fetch[]): Promise<Fetch[]> {
   const open = (fetch: Fetch) => fetch.state === 'waiting' || fetch.state === 'fetching';
   const done = new Map<number, Fetch>();
   let waiting = [...fetches];
   while (waiting.length > 0) {
-    const now = await Promise.all(waiting.map(({ id }) => showFetch(url, id)));
+    const now = await Promise.all(waiting.map(({ id }) => showFetch(server, id)));
     for (const fetch of now) if (!open(fetch)) done.set(fetch.id, fetch);
     const studies = now.filter((fetch) => !open(fetch) && fetch.series === undefined);
     const parts =
       studies.length === 0
         ? []
-        : (await listFetches(url, 1000)).filter(
+        : (await listFetches(server, 1000)).filter(
             (fetch) =>
               !done.has(fetch.id) &&
               studies.some(({ source, study }) => fetch.source === source && fetch.study === study),
@@ -81,15 +82,15 @@ async function finished(url: string, fetches: readonly Fetch[]): Promise<Fetch[]
 /** `mcnet fetch`: asks a running server to fetch series from a source; 1 when one of them failed. */
 export async function fetchSeries(o: FetchCommandOptions): Promise<number> {
   if (o.list) {
-    show(await listFetches(o.url, 100), o.json);
+    show(await listFetches(o, 100), o.json);
     return EXIT.ok;
   }
   if (o.source === undefined) {
     console.error('mcnet: --source is missing; expected the name of a source of the server');
     return EXIT.usage;
   }
-  const asked = await requestFetch(o.url, requestOf({ ...o, source: o.source }));
-  const result = o.wait ? await finished(o.url, asked) : asked;
+  const asked = await requestFetch(o, requestOf({ ...o, source: o.source }));
+  const result = o.wait ? await finished(o, asked) : asked;
   show(result, o.json);
   return result.some(({ state }) => state === 'failed') ? EXIT.failed : EXIT.ok;
 }

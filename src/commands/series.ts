@@ -4,6 +4,7 @@ import { table } from './table.js';
 
 interface Options {
   url: string;
+  token?: string;
   json?: boolean;
 }
 
@@ -12,7 +13,7 @@ const time = (ms: number | undefined) =>
 
 /** `mcnet series ls` */
 export async function seriesList(options: Options & { state?: string[]; limit: number }): Promise<number> {
-  const series = await listSeries(options.url, {
+  const series = await listSeries(options, {
     ...(options.state && { state: options.state }),
     limit: options.limit,
   });
@@ -61,14 +62,14 @@ function describe(view: SeriesView): string {
 
 /** `mcnet series show`; 1 when the series failed, so that scripts can ask. */
 export async function seriesShow(uid: string, options: Options): Promise<number> {
-  const view = await showSeries(options.url, uid);
+  const view = await showSeries(options, uid);
   console.log(options.json ? JSON.stringify(view) : describe(view));
   return view.state === 'failed' ? EXIT.failed : EXIT.ok;
 }
 
 /** `mcnet series retry` */
 export async function seriesRetry(uid: string, options: Options): Promise<number> {
-  const retried = await retrySeries(options.url, uid);
+  const retried = await retrySeries(options, uid);
   const what = Object.entries(retried).map(([kind, count]) => `${count} ${kind}`);
   console.log(
     options.json ? JSON.stringify(retried) : `tried again: ${what.join(', ') || 'nothing was to be done'}`,

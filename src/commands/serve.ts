@@ -7,15 +7,16 @@ import { prepare, untilSignal } from './running.js';
  * be added on other machines.
  */
 export async function serve(options: { config?: string }): Promise<number> {
-  const { config, logger } = await prepare(options);
-  return untilSignal(logger, async () => {
-    const server = await startServer(config, logger);
+  const { config, logger, source } = await prepare(options);
+  return untilSignal(logger, source, async () => {
+    const server = await startServer(config, logger, source);
     if (config.queue === 'embedded') return server;
     const worker = await startWorker(config, logger, { http: false }).catch(async (error: unknown) => {
       await server.close();
       throw error;
     });
     return {
+      reload: (why: string) => server.reload(why),
       async close() {
         await worker.close();
         await server.close();

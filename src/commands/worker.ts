@@ -10,5 +10,5 @@ export async function worker(options: { config?: string }): Promise<number> {
       'queue: "embedded" has no workers of its own; expected the address of the Redis server that the gateways use',
     ]);
   }
-  return untilSignal(logger, () => startWorker(config, logger));
+  return untilSignal(logger, undefined, () => startWorker(config, logger));
 }

@@ -51,6 +51,7 @@ export async function correctionHere({
     onEngineChange(now, reason) {
       problem = reason;
       metrics.engine(now);
+      metrics.engineFellBack();
       logger.error(
         { engine: now.engine, device: now.device, reason },
         'the engine failed; another took over',

@@ -16,7 +16,7 @@ type Own = Pick<Config, 'aeTitle' | 'dimse'>;
 
 function destinationOf(name: string, to: DestinationConfig, own: Own): Destination {
   if (to.dimse) {
-    const target = dimseTarget(to.dimse, own);
+    const target = { ...dimseTarget(to.dimse, own), timeouts: { responseMs: to.dimse.timeout } };
     const commitment =
       to.dimse.commitment === 'required'
         ? dimseCommitment(target, dimse, {

@@ -1,4 +1,4 @@
-import { Router } from 'express';
+import { type Request, Router } from 'express';
 import type { Config } from '../config/index.js';
 import {
   createFrameDecoder,
@@ -7,16 +7,28 @@ import {
   createSenders,
   createStoreProvider,
   holdingsOf,
+  otherMethods,
 } from '../dicomweb/index.js';
 import type { Pipeline } from '../pipeline/index.js';
+import { principalOf } from '../web/index.js';
 
 /** The DICOMweb services over the pipeline: STOW-RS into its intake, QIDO-RS and WADO-RS from its archive. */
 export function openDicomWeb(
   config: Config,
   pipeline: Pick<Pipeline, 'archive' | 'intake' | 'associationEnded'>,
-): { router: Router; close(): Promise<void> } {
+): {
+  router: Router;
+  /** The name of the peer at an address. */
+  peerAt(address: string): Promise<string | undefined>;
+  close(): Promise<void>;
+} {
   const senders = createSenders(() => config.peers);
-  const nameOf = (address: string) => senders.nameOf(address);
+  const peerAt = (address: string) => senders.nameOf(address);
+  // Whom the access layer let in by credentials is known by them; else the address says who it is.
+  const nameOf = async (address: string, request: Request) => {
+    const principal = request.res && principalOf(request.res);
+    return principal && principal.by !== 'open' ? principal.name : peerAt(address);
+  };
   const decoder = createFrameDecoder();
   const holdings = holdingsOf(pipeline.archive);
   const router = Router();
@@ -34,6 +46,7 @@ export function openDicomWeb(
     }),
     createQueryProvider({ holdings, readerOf: nameOf }),
     createRetrieveProvider({ holdings, readerOf: nameOf, decoder }),
+    otherMethods,
   );
-  return { router, close: () => decoder.close() };
+  return { router, peerAt, close: () => decoder.close() };
 }

@@ -1,5 +1,11 @@
 import type { Config } from '../config/index.js';
-import { type DimseServer, type DimseService, startDimseServer } from '../dimse/index.js';
+import {
+  type AssociationEvent,
+  type AssociationInfo,
+  type DimseServer,
+  type DimseService,
+  startDimseServer,
+} from '../dimse/index.js';
 import type { Intake } from '../intake/index.js';
 import type { Logger } from '../telemetry/index.js';
 import { storeInto } from './store.js';
@@ -13,6 +19,7 @@ export async function startProvider(options: {
   services: readonly DimseService[];
   logger: Logger;
   associationEnded(id: string): void;
+  onAssociation?(event: AssociationEvent, info: AssociationInfo): void;
 }): Promise<DimseServer> {
   const { config, intake, logger } = options;
   const { host, port, tls } = config.dimse;
@@ -23,11 +30,12 @@ export async function startProvider(options: {
       port,
       ...(tls !== undefined && { tls: listenerTls(tls) }),
       ...(tls?.port !== undefined && { securePort: tls.port }),
-      peers: config.peers,
+      peers: () => config.peers,
       limits: {
         associations: config.limits.associations,
         associationsPerPeer: config.limits.associationsPerPeer,
         maxPduLength: config.limits.pduLength,
+        idleMs: config.limits.idle,
       },
       services: options.services,
       storesToRequestor: true,
@@ -36,6 +44,7 @@ export async function startProvider(options: {
       onAssociation(event, info) {
         const level = event === 'rejected' || event === 'aborted' ? 'warn' : 'info';
         logger[level]({ ...info }, `association ${event}`);
+        options.onAssociation?.(event, info);
         if (event === 'released' || event === 'aborted') options.associationEnded(info.associationId);
       },
       onServiceError: (error, info) =>

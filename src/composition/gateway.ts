@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { join, relative } from 'node:path';
 import type { Instance } from '../archive/index.js';
 import type { Derivation } from '../dicom/index.js';
-import { createFrameDecoder, createRetrieveProvider, holdingsOf } from '../dicomweb/index.js';
+import { holdingsOf } from '../dicomweb/index.js';
 import {
   type Announcement,
   announce,
@@ -79,7 +79,6 @@ export async function correctionElsewhere(parts: CorrectionParts): Promise<Corre
     redisUp: () => redis.problem() === '',
     workers: () => workers.filter(takes).length,
   });
-  const decoder = createFrameDecoder();
   let port: WebServer | undefined;
   let presence: Announcement | undefined;
 
@@ -98,15 +97,13 @@ export async function correctionElsewhere(parts: CorrectionParts): Promise<Corre
         logger.warn({ jobs }, 'Redis had lost jobs; they were published again');
       },
     });
+    const holdings = holdingsOf(archive);
     port = await startWebServer(
       createWorkerPort({
         secret,
         dispatcher,
-        retrieve: createRetrieveProvider({
-          holdings: holdingsOf(archive),
-          readerOf: async () => 'worker',
-          decoder,
-        }),
+        find: (study, series, sop) =>
+          holdings.instances({ study, series, sop }).find(({ damage }) => damage === undefined),
         data: archive.files.root,
         largest: config.limits.instanceBytes,
         onError: (error) => logger.error({ err: error }, "a worker's request failed"),
@@ -168,7 +165,6 @@ export async function correctionElsewhere(parts: CorrectionParts): Promise<Corre
       await port?.close(1000);
       await dispatcher?.close();
       redis.close();
-      await decoder.close();
     },
   };
 }

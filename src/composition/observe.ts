@@ -54,5 +54,19 @@ export function observe(events: PipelineEmitter, metrics: Metrics, logger: Logge
     metrics.reviewed(verdict);
     logger.info({ study, series, verdict, reviewer }, 'series reviewed');
   });
+  events.on('room', ({ level, freeBytes }) =>
+    logger[level === 'enough' ? 'info' : 'warn'](
+      { level, freeBytes },
+      level === 'enough'
+        ? 'the disk has room again'
+        : level === 'low'
+          ? 'the disk is low: new associations are rejected for the moment'
+          : 'the disk is nearly full: objects are refused',
+    ),
+  );
+  events.on('removed', ({ study, series, instances, bytes, why }) => {
+    metrics.removed({ why, instances, bytes });
+    logger.info({ study, series, instances, bytes, why }, 'series removed by retention');
+  });
   events.on('listenerError', (error) => logger.error({ err: error }, 'an event listener failed'));
 }

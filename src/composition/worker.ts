@@ -51,6 +51,7 @@ export async function startWorker(
     onEngineChange(now, reason) {
       engineProblem = reason;
       metrics.engine(now);
+      metrics.engineFellBack();
       logger.error(
         { engine: now.engine, device: now.device, reason },
         'the engine failed; another took over',
@@ -137,7 +138,7 @@ export async function startWorker(
     const http =
       options.http === false
         ? undefined
-        : await startWebServer(workerHealth({ ready: readiness, metrics }), config.http).catch(
+        : await startWebServer(workerHealth({ ready: readiness, metrics, config }), config.http).catch(
             async (error: unknown) => {
               await started.close(0);
               throw error;

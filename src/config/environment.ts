@@ -6,10 +6,10 @@ import { placeOf } from './keys.js';
 const PREFIX = 'MCNET_';
 
 /**
- * Variables with the prefix that are not configuration: MCNET_CONFIG names the file, MCNET_URL a running server for
+ * Variables with the prefix that are not configuration: MCNET_CONFIG names the file, MCNET_URL a running server and MCNET_TOKEN a token for
  * `mcnet series`, MCNET_DEBUG asks for stack traces, and MCNET_DATA the test data (so `data` is overridden by MCNET_DATA_FOLDER).
  */
-const RESERVED = new Set(['MCNET_CONFIG', 'MCNET_URL', 'MCNET_DEBUG', 'MCNET_DATA']);
+const RESERVED = new Set(['MCNET_CONFIG', 'MCNET_URL', 'MCNET_TOKEN', 'MCNET_DEBUG', 'MCNET_DATA']);
 /** Kubernetes sets these in every pod beside a Service that is called mcnet. */
 const KUBERNETES = /^MCNET_(SERVICE_|PORT$|PORT_)/;
 

@@ -102,6 +102,11 @@ export function loadConfig(options: LoadOptions = {}): Config {
       `dimse.host is ${config.dimse.host}, but peers lists only this machine: nobody else may send; add the senders to peers`,
     );
   }
+  if (!isLoopback(config.http.host) && !config.http.tls && !config.access?.proxy) {
+    warnings.push(
+      `http.host is ${config.http.host} without http.tls and without a proxy in front (access.proxy): passwords, tokens and images travel unencrypted`,
+    );
+  }
   for (const [name, { dimse }] of Object.entries(config.destinations)) {
     if (dimse?.commitment !== 'required') continue;
     if (config.peers.some(({ aeTitle }) => aeTitle === '*' || aeTitle === dimse.aeTitle)) continue;

@@ -41,15 +41,13 @@ function ruleProblems(raw: unknown): Problem[] {
 
 function exposureProblems(raw: unknown): Problem[] {
   const host = valueAt(raw, ['http', 'host']);
-  if (typeof host !== 'string' || isLoopback(host) || valueAt(raw, ['http', 'allowRemote']) === true)
-    return [];
+  if (typeof host !== 'string' || isLoopback(host) || keysOf(valueAt(raw, ['access'])).length > 0) return [];
   return [
     {
       path: ['http', 'host'],
       message:
-        `"${host}" is reachable from other machines, and the page and DICOMweb have no authentication yet; ` +
-        'expected a loopback address (put a reverse proxy that authenticates in front), ' +
-        'or http.allowRemote: true where the network itself is the protection',
+        `"${host}" is reachable from other machines, and nothing says who may use the page and DICOMweb; ` +
+        'expected a loopback address, or access with users, tokens, oidc or proxy',
     },
   ];
 }

@@ -1,6 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { access } from './access.js';
+import { audit } from './audit.js';
 import { pull, sources } from './sources.js';
+import { disk, quotas, retention } from './storage.js';
 import { listenerTls, outgoingTls } from './tls.js';
 import {
   aeTitle,
@@ -47,6 +50,7 @@ const destination = strict({
     callingAeTitle: aeTitle.optional(),
     commitment: z.enum(['off', 'required'], { error: 'off or required' }).default('off'),
     commitmentTimeout: milliseconds.prefault('10m'),
+    timeout: milliseconds.prefault('2m'),
     tls: outgoingTls.optional(),
   }).optional(),
   dicomweb: strict({
@@ -58,6 +62,12 @@ const destination = strict({
   }).optional(),
 }).refine((value) => Number(value.dimse !== undefined) + Number(value.dicomweb !== undefined) === 1, {
   error: 'exactly one of dimse and dicomweb',
+});
+
+/** Both or none: PEM files, read at start. */
+const httpTls = strict({
+  certificate: text('the path of a PEM file with the certificate and its chain'),
+  key: text('the path of a PEM file with the private key'),
 });
 
 const PRIORITIES = { stat: 100, routine: 0 } as const;
@@ -116,7 +126,7 @@ export const configSchema = strict({
   http: strict({
     host: host.default('127.0.0.1'),
     port: listenPort.default(8080),
-    allowRemote: z.boolean({ error: 'true or false' }).default(false),
+    tls: httpTls.optional(),
     allowedHosts: z.array(host, { error: 'a list of host names' }).default([]),
     cors: z
       .array(
@@ -127,6 +137,8 @@ export const configSchema = strict({
       )
       .default([]),
   }).prefault({}),
+  access: access.optional(),
+  audit,
   queue: text('embedded, or the address of a Redis server such as redis://127.0.0.1:6379', (value) => {
     return value === 'embedded' || redisUrl(value);
   }).default('embedded'),
@@ -205,12 +217,15 @@ export const configSchema = strict({
   limits: strict({
     associations: whole(1, 10_000, 'associations in all').default(64),
     associationsPerPeer: whole(1, 10_000, 'associations of one peer').default(16),
+    idle: milliseconds.prefault('10m'),
     pduLength: whole(4096, 2 ** 24, 'bytes of a PDU').default(131_072),
     instanceBytes: bytes.prefault('4GiB'),
     stowRequestBytes: bytes.prefault('64GiB'),
     stowInstances: whole(1, 1_000_000, 'instances in one STOW-RS request').default(20_000),
-    freeDiskBytes: bytes.prefault('1GiB'),
   }).prefault({}),
+  disk,
+  retention,
+  quotas,
   page: strict({
     patient: z
       .enum(['full', 'initials', 'masked'], { error: 'full, initials or masked' })

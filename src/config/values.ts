@@ -20,6 +20,8 @@ export function share(what: string) {
   return z.number({ error: expected }).min(0, { error: expected }).max(1, { error: expected });
 }
 
+export const flag = z.boolean({ error: 'true or false' });
+
 export const milliseconds = (() => {
   const expected = 'a duration such as 500ms, 5s, 10m, 2h or 7d';
   return z

@@ -38,6 +38,8 @@ export interface CorrectorOptions {
   };
   /** Frames of one object that may be under way to the network at the same time. Default 8. */
   window?: number;
+  /** Objects whose source or derived frames have more bytes are corrected on the disk, where the request allows it. Default 32 MiB. */
+  largeBytes?: number;
   /** A thread that owes an answer for longer than this is ended, ms. Default 120 000. */
   hangMs?: number;
   /** The worker; tests put one that fails in its place. */
@@ -51,13 +53,21 @@ export type CorrectionRequest = ({ path: string } | { bytes: Uint8Array }) & {
   safeguards?: Safeguards;
   /** Correct it although its header says that it is nothing to correct: for rules that name such images expressly. */
   anyway?: boolean;
+  /**
+   * A name for a file that is made when the object is large: then it holds the stored values of all derived frames, and
+   * the memory of a few frames suffices. It is the caller's to remove, whatever the outcome. Without it the derived
+   * instance is made in memory.
+   */
+  scratch?: string;
   signal?: AbortSignal;
 };
 
 /** A corrected instance. */
 export interface Corrected {
-  /** The derived instance as a part 10 file. */
+  /** The derived instance as a part 10 file; when there are `pixels`, what precedes them. */
   file: Buffer;
+  /** The rest of the file, in the request's scratch file. */
+  pixels?: { path: string; bytes: number };
   study: string;
   /** Series and SOP Instance UID of the derived instance. */
   series: string;
@@ -144,6 +154,7 @@ export async function createCorrector(options: CorrectorOptions): Promise<Correc
       window: Math.max(1, options.window ?? 8),
       intended: manifest.intended,
       severity: manifest.severity,
+      largeBytes: options.largeBytes ?? 32 * 1024 * 1024,
     },
     hangMs: options.hangMs ?? 120_000,
     script: options.workerScript ?? SCRIPT,
@@ -213,7 +224,7 @@ function correctionTask(
   on: { onCorrected(corrected: Corrected): void; onFailed(error: CorrectionError): void },
 ): Task {
   const startedAt = performance.now();
-  const { derivation, safeguards, anyway = false } = request;
+  const { derivation, safeguards, anyway = false, scratch } = request;
   const source = 'path' in request ? { path: request.path } : { bytes: request.bytes };
   const name = 'path' in request ? request.path : `${request.bytes.byteLength} bytes in memory`;
   let away = 0;
@@ -232,7 +243,7 @@ function correctionTask(
   }
 
   return {
-    open: (id) => ({ kind: 'open', id, source, derivation, safeguards, anyway }),
+    open: (id) => ({ kind: 'open', id, source, derivation, safeguards, anyway, scratch }),
     waitsForWorker: () => away === 0,
     onMessage(message: FromWorker, { post }) {
       switch (message.kind) {
@@ -257,10 +268,11 @@ function correctionTask(
           return 'open';
         }
         case 'done': {
-          const { file, ms, ...corrected } = message.corrected;
+          const { file, ms, scratchBytes, ...corrected } = message.corrected;
           on.onCorrected({
             ...corrected,
             file: Buffer.from(file.buffer, file.byteOffset, file.byteLength),
+            ...(scratchBytes !== undefined && { pixels: { path: scratch!, bytes: scratchBytes } }),
             ms: { ...ms, queue: queueMs, inference: inferenceMs, total: performance.now() - startedAt },
           });
           return 'finished';

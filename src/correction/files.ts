@@ -3,6 +3,7 @@ import { mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promis
 import { dirname, join, resolve } from 'node:path';
 import type { Derivation } from '../dicom/index.js';
 import type { Quality } from '../inference/index.js';
+import { contentsOf } from './contents.js';
 import type { Corrected, Corrector, CorrectorDescription } from './corrector.js';
 import { CorrectionError } from './error.js';
 
@@ -88,12 +89,12 @@ export async function findFiles(paths: readonly string[]): Promise<Found[]> {
 }
 
 /** Writes a file so that it is whole or not there: beside its place, synced, renamed, folder synced. */
-export async function writeAtomically(path: string, bytes: Uint8Array): Promise<void> {
+export async function writeAtomically(path: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
   const temporary = `${path}.${randomUUID()}.tmp`;
   try {
     const file = await open(temporary, 'w');
     try {
-      await file.writeFile(bytes);
+      for await (const piece of pieces) await file.writeFile(piece);
       await file.sync();
     } finally {
       await file.close();
@@ -129,8 +130,10 @@ export async function correctFiles(options: CorrectFilesOptions): Promise<FilesS
   let next = 0;
 
   /** A name that no other content has taken in this run. */
-  function nameFor(corrected: Corrected): string {
-    const digest = createHash('sha256').update(corrected.file).digest('hex');
+  async function nameFor(corrected: Corrected): Promise<string> {
+    const hash = createHash('sha256');
+    for await (const piece of contentsOf(corrected)) hash.update(piece);
+    const digest = hash.digest('hex');
     for (let copy = 1; ; copy += 1) {
       const name = copy === 1 ? `${corrected.sop}.dcm` : `${corrected.sop}-${copy}.dcm`;
       const path = join(out, corrected.series, name);
@@ -141,15 +144,17 @@ export async function correctFiles(options: CorrectFilesOptions): Promise<FilesS
   }
 
   async function correctOne({ path, walked }: Found): Promise<FileResult> {
+    const scratch = join(out, `${randomUUID()}.tmp`);
     try {
       const corrected = await corrector.correct({
         path,
         derivation,
+        scratch,
         ...(signal === undefined ? {} : { signal }),
       });
-      const output = nameFor(corrected);
+      const output = await nameFor(corrected);
       await mkdir(dirname(output), { recursive: true });
-      await writeAtomically(output, corrected.file);
+      await writeAtomically(output, contentsOf(corrected));
       const { series, sop, frames, quality, ms } = corrected;
       return {
         path,
@@ -170,6 +175,8 @@ export async function correctFiles(options: CorrectFilesOptions): Promise<FilesS
         error instanceof CorrectionError &&
         (error.code === 'not-correctable' || (walked && error.dicom === 'not-dicom'));
       return { path, outcome: alone ? 'left-alone' : 'failed', reason };
+    } finally {
+      await rm(scratch, { force: true });
     }
   }
 

@@ -1,3 +1,4 @@
+export { contentsOf } from './contents.js';
 export {
   type Corrected,
   type CorrectionRequest,

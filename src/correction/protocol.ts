@@ -11,6 +11,8 @@ export interface WorkerSettings {
   /** What the model is made for. */
   intended: ModelManifest['intended'];
   severity?: ModelManifest['severity'];
+  /** Sources and derived frames of more bytes than this stay on the disk, where the request names a file for them. */
+  largeBytes: number;
 }
 
 /** What the main thread tells a correction worker. `id` names a request for as long as it lives. */
@@ -24,6 +26,8 @@ export type ToWorker =
       /** Without them nothing is flagged, and every frame is corrected. */
       safeguards?: Safeguards | undefined;
       anyway: boolean;
+      /** Where the corrected frames of a large object are written. */
+      scratch: string | undefined;
     }
   /** The network's answer to a frame; its buffer is handed over. */
   | { kind: 'residual'; id: number; frame: number; residual: Float32Array }
@@ -48,7 +52,10 @@ export type FromWorker =
     };
 
 export interface WorkerResult {
+  /** The derived file, or what precedes its stored values when those are in the scratch file. */
   file: Uint8Array;
+  /** Bytes in the scratch file. */
+  scratchBytes?: number;
   study: string;
   series: string;
   sop: string;

@@ -2,7 +2,6 @@
  * One thread of the correction pool. It reads and decodes an object, hands its frames to the main thread as network
  * inputs, a window of them at a time, adds the residuals that come back, and writes the derived instance.
  */
-import { readFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import {
   correctable,
@@ -10,18 +9,13 @@ import {
   type Derivation,
   DicomError,
   derivedUids,
-  deriveInstance,
   type FrameReader,
   itemsOf,
   numbers,
-  openFrames,
-  type Part10,
-  parsePart10,
   type StoredPixels,
   string,
   strings,
   TransferSyntax,
-  verifyWhole,
 } from '../dicom/index.js';
 import {
   type Decision,
@@ -40,9 +34,11 @@ import {
   type NetworkLayout,
   toNetworkInput,
 } from '../inference/preprocess/index.js';
+import { type DerivedFrames, derivedFrames } from './derived-frames.js';
 import { CorrectionError } from './error.js';
 import { keepPadding, signalOf, signalPerStored } from './intensity.js';
 import type { FromWorker, ToWorker, WorkerResult, WorkerSettings } from './protocol.js';
+import { openSource, type SourceObject } from './source.js';
 
 const settings = workerData as WorkerSettings;
 const port = parentPort!;
@@ -51,15 +47,15 @@ const port = parentPort!;
 interface Work {
   id: number;
   derivation: Derivation;
-  part10: Part10;
+  source: SourceObject;
   reader: FrameReader;
   sopClass: string;
   study: string;
   uids: { seriesInstanceUid: string; sopInstanceUid: string };
   /** Next frame to be sent. */
   next: number;
-  /** Frames that are corrected, by number. */
-  corrected: StoredPixels[];
+  /** Frames that are corrected. */
+  derived: DerivedFrames;
   finished: number;
   /** Frames at the network: what is needed to add its answer. */
   away: Map<number, { stored: StoredPixels; layout: NetworkLayout; scale: number }>;
@@ -86,9 +82,17 @@ function tell(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer);
 }
 
-function reject(id: number, error: unknown): void {
+/** The request is over, whatever became of it. */
+function forget(id: number): void {
+  const work = works.get(id);
   works.delete(id);
   opening.delete(id);
+  work?.source.close();
+  work?.derived.close();
+}
+
+function reject(id: number, error: unknown): void {
+  forget(id);
   if (error instanceof CorrectionError) {
     const { code, permanent, message, dicom } = error;
     tell({ kind: 'rejected', id, code, permanent, message, dicom });
@@ -100,39 +104,40 @@ function reject(id: number, error: unknown): void {
   }
 }
 
-/** Reads at once: this thread has nothing else to do meanwhile that would not wait for the disk too. */
-function read(source: { path: string } | { bytes: Uint8Array }): Buffer {
-  if ('bytes' in source) {
-    return Buffer.from(source.bytes.buffer, source.bytes.byteOffset, source.bytes.byteLength);
-  }
+async function open(request: Extract<ToWorker, { kind: 'open' }>): Promise<void> {
+  const { id } = request;
+  const at = performance.now();
+  opening.add(id);
+  const source = await openSource(request.source, settings.largeBytes);
+  const ms = { read: performance.now() - at, decode: 0, preprocess: 0, postprocess: 0 };
+  let work: Work | undefined;
   try {
-    return readFileSync(source.path);
-  } catch (error) {
-    const { code = 'unknown error' } = error as NodeJS.ErrnoException;
-    throw new CorrectionError('io', code === 'ENOENT' || code === 'EISDIR', `cannot be read: ${code}`);
+    work = await openWork(request, source, ms);
+  } finally {
+    if (work === undefined) source.close();
   }
+  works.set(id, work);
+  // It may have been dropped meanwhile.
+  if (opening.delete(id)) advance(work);
+  else forget(id);
 }
 
-async function open(message: Extract<ToWorker, { kind: 'open' }>): Promise<void> {
-  const { id, source, derivation, safeguards, anyway } = message;
-  const ms = { read: 0, decode: 0, preprocess: 0, postprocess: 0 };
-  let at = performance.now();
-  opening.add(id);
-  const file = read(source);
-  ms.read = performance.now() - at;
-  at = performance.now();
-  verifyWhole(file);
-  const part10 = parsePart10(file);
-  const { dataSet } = part10;
+async function openWork(
+  { id, derivation, safeguards, anyway, scratch }: Extract<ToWorker, { kind: 'open' }>,
+  source: SourceObject,
+  ms: WorkerResult['ms'],
+): Promise<Work> {
+  const at = performance.now();
+  const { dataSet } = source;
   const sopClass = string(dataSet, 'SOPClassUID') ?? '';
   const verdict = correctable(dataSet, sopClass);
   if (!verdict.ok && !anyway) throw new CorrectionError('not-correctable', true, verdict.reason);
-  const reader = await openFrames(part10);
+  const reader = await source.openFrames();
   ms.decode = performance.now() - at;
-  const work: Work = {
+  return {
     id,
     derivation,
-    part10,
+    source,
     reader,
     sopClass,
     study: string(dataSet, 'StudyInstanceUID') ?? '',
@@ -144,7 +149,7 @@ async function open(message: Extract<ToWorker, { kind: 'open' }>): Promise<void>
       derivation,
     ),
     next: 0,
-    corrected: [],
+    derived: derivedFrames({ dataSet, image: reader }, scratch, settings.largeBytes),
     finished: 0,
     away: new Map(),
     quality: [],
@@ -154,9 +159,6 @@ async function open(message: Extract<ToWorker, { kind: 'open' }>): Promise<void>
     along: phaseEncodingOf(dataSet),
     ms,
   };
-  if (!opening.delete(id)) return;
-  works.set(id, work);
-  advance(work);
 }
 
 function phaseEncodingOf(dataSet: DataSet): 'ROW' | 'COL' | undefined {
@@ -195,7 +197,7 @@ function advance(work: Work): void {
     ms.preprocess += performance.now() - at;
     if (input.scale === 0) {
       // An empty slice has no motion to correct.
-      finish(work, frame, stored, stored);
+      finish(work, frame, stored, measure(work, stored, stored));
       work.decided[frame] = { decision: { kind: 'correct' }, severity: 0, residualEnergy: 0 };
       continue;
     }
@@ -208,10 +210,10 @@ function advance(work: Work): void {
   if (work.finished === reader.count) derive(work);
 }
 
-function finish(work: Work, frame: number, before: StoredPixels, after: StoredPixels): void {
-  work.corrected[frame] = after;
+function finish(work: Work, frame: number, after: StoredPixels, quality: Quality): void {
+  work.derived.put(frame, after);
   work.finished += 1;
-  work.quality[frame] = measure(work, before, after);
+  work.quality[frame] = quality;
 }
 
 function measure(work: Work, before: StoredPixels, after: StoredPixels): Quality {
@@ -221,17 +223,16 @@ function measure(work: Work, before: StoredPixels, after: StoredPixels): Quality
 
 /** Keeps what the network makes of a frame, unless the safeguards want the frame as it was. */
 function judge(work: Work, frame: number, before: StoredPixels, after: StoredPixels): void {
-  finish(work, frame, before, after);
-  const { severity, residualEnergy } = work.quality[frame]!;
+  const quality = measure(work, before, after);
+  const { severity, residualEnergy } = quality;
   const outOfDomain = work.domain.length > 0;
   const decision: Decision = work.safeguards
     ? decide(work.safeguards, { severity, residualEnergy, outOfDomain })
     : { kind: 'correct' };
   work.decided[frame] = { decision, severity, residualEnergy };
-  if (!isUnchanged(decision)) return;
-  work.corrected[frame] = before;
+  if (!isUnchanged(decision)) return finish(work, frame, after, quality);
   // The severity stays: it is about the frame, not about what was done.
-  work.quality[frame] = { ...measure(work, before, before), severity };
+  finish(work, frame, before, { ...measure(work, before, before), severity });
 }
 
 function isUnchanged(decision: Decision): boolean {
@@ -278,7 +279,7 @@ function derive(work: Work): void {
   const at = performance.now();
   const flags = work.safeguards ? flagsOf(work.safeguards, work.domain, work.decided) : [];
   const unchanged = work.decided.flatMap(({ decision }, frame) => (isUnchanged(decision) ? [frame] : []));
-  const derived = deriveInstance(work.part10, work.corrected, {
+  const { file: derived, scratchBytes } = work.derived.finish({
     ...work.derivation,
     ...(flags.length > 0 && { flags: flags.map(({ message }) => message) }),
     ...(unchanged.length > 0 && { unchanged }),
@@ -289,9 +290,10 @@ function derive(work: Work): void {
     ? new Uint8Array(derived.buffer as ArrayBuffer, 0, derived.byteLength)
     : new Uint8Array(derived);
   work.ms.postprocess += performance.now() - at;
-  works.delete(work.id);
+  forget(work.id);
   const corrected: WorkerResult = {
     file,
+    ...(scratchBytes !== undefined && { scratchBytes }),
     study: work.study,
     series: work.uids.seriesInstanceUid,
     sop: work.uids.sopInstanceUid,
@@ -324,8 +326,7 @@ port.on('message', (message: ToWorker) => {
       break;
     }
     case 'drop':
-      opening.delete(message.id);
-      works.delete(message.id);
+      forget(message.id);
       break;
     case 'close':
       process.exit(0);

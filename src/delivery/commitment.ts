@@ -18,7 +18,8 @@ import type { DeliveryRetry } from './delivery.js';
 import type { Commitment, CommitmentReport, Destination, TakeReport } from './destination.js';
 
 export interface Commitments {
-  start(): void;
+  /** Takes the jobs that ask a destination for its commitment, from the first call on. */
+  serve(destination: string): void;
   /** Something of a series was accepted: its commitment is asked for. Belongs to the caller's transaction. */
   wanted(seriesId: number, destination: string): void;
   report: TakeReport;
@@ -29,8 +30,11 @@ export interface CommitmentsOptions {
   queue: Queue;
   tracker: SeriesTracker;
   events: PipelineEmitter;
-  destinations: readonly Destination[];
+  /** A destination as it is configured now. */
+  destinationOf(name: string): Destination | undefined;
   retry: DeliveryRetry;
+  /** What still waits for a destination that is not configured any more has failed. */
+  orphaned(seriesId: number, destination: string, error: string): void;
   /** All of a series is delivered. */
   finished(seriesId: number, destination: string): void;
 }
@@ -67,8 +71,8 @@ function newTransactionUid(): string {
 export function createCommitments(o: CommitmentsOptions): Commitments {
   const { archive, queue, tracker, events, retry } = o;
   const { db, clock } = archive;
-  const commitmentOf = new Map(o.destinations.map(({ name, commitment }) => [name, commitment]));
   const asking = new Map<string, AbortController>();
+  const served = new Set<string>();
 
   const waiting = (seriesId: number, destination: string) =>
     db.all<StoredRow>(
@@ -99,6 +103,19 @@ export function createCommitments(o: CommitmentsOptions): Commitments {
       Math.max(0, next - clock.now()),
       false,
     );
+  }
+
+  /** Commitment was wanted when these were sent, and no longer is: that they were accepted has to do. */
+  function notWanted(seriesId: number, destination: string): void {
+    db.transaction(() => {
+      db.run(
+        "UPDATE deliveries SET state = 'delivered', message = '' WHERE series_id = ? AND destination = ? AND state = 'pending' AND stored = 1",
+        seriesId,
+        destination,
+      );
+      tracker.changed(seriesId);
+    });
+    o.finished(seriesId, destination);
   }
 
   async function ask(
@@ -224,7 +241,10 @@ export function createCommitments(o: CommitmentsOptions): Commitments {
   /** It is sent again, until it has been refused too often. */
   function notCommitted(row: ReportedRow, code: number): void {
     const { destination, study, series, sop } = row;
-    const why = commitmentOf.get(destination)?.reason(code) ?? { text: `reason ${code}`, transient: false };
+    const why = o.destinationOf(destination)?.commitment?.reason(code) ?? {
+      text: `reason ${code}`,
+      transient: false,
+    };
     const message = `not committed by ${destination}: ${why.text}`;
     db.run(
       `UPDATE deliveries SET stored = 0, commitment = NULL, refusals = refusals + ?1, status = ?2, message = ?3,
@@ -253,18 +273,26 @@ export function createCommitments(o: CommitmentsOptions): Commitments {
   }
 
   return {
-    start() {
-      for (const { name, commitment } of o.destinations) {
-        if (commitment === undefined) continue;
-        queue.work(
-          commitmentKind(name),
-          {
-            concurrency: 1,
-            retry: { baseMs: retry.baseMs, capMs: retry.capMs, maxAttempts: Number.POSITIVE_INFINITY },
+    serve(name) {
+      if (served.has(name)) return;
+      served.add(name);
+      queue.work(
+        commitmentKind(name),
+        {
+          concurrency: 1,
+          retry: { baseMs: retry.baseMs, capMs: retry.capMs, maxAttempts: Number.POSITIVE_INFINITY },
+          onDead(job, error) {
+            if (!o.destinationOf(name)) o.orphaned(Number(job.payload.series), name, error);
           },
-          (job, context) => commit(name, commitment, job, context),
-        );
-      }
+        },
+        async (job, context) => {
+          const destination = o.destinationOf(name);
+          if (!destination) throw new PermanentFailure(`destination "${name}" is not configured any more`);
+          const { commitment } = destination;
+          if (commitment) await commit(name, commitment, job, context);
+          else notWanted(Number(job.payload.series), name);
+        },
+      );
     },
     wanted(seriesId, destination) {
       const key = String(seriesId);

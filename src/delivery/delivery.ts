@@ -44,6 +44,8 @@ export interface DeliveryOptions {
 export interface Delivery {
   /** Begins to deliver; deliveries to destinations that are not configured any more become dead letters. */
   start(): void;
+  /** What is sent from now on goes to these; what is being sent goes on to where it began. */
+  reconfigure(destinations: readonly Destination[]): void;
   breakers(): { destination: string; failures: number; until?: number }[];
   /** Tries now, whatever the breaker says. */
   resume(destination: string): void;
@@ -62,8 +64,16 @@ const named = 5;
 export function createDelivery(o: DeliveryOptions): Delivery {
   const { archive, queue, tracker, events, retry } = o;
   const { db, clock } = archive;
+  let destinations = new Map(o.destinations.map((destination) => [destination.name, destination]));
   const breakers = new Map<string, Breaker>(o.destinations.map(({ name }) => [name, createBreaker(retry)]));
-  const commitments = createCommitments({ ...o, finished });
+  const commitments = createCommitments({
+    ...o,
+    destinationOf: (name) => destinations.get(name),
+    finished,
+    orphaned,
+  });
+  const served = new Set<string>();
+  let started = false;
 
   function pending(seriesId: number, destination: string): PendingRow[] {
     return db.all<PendingRow>(
@@ -81,7 +91,8 @@ export function createDelivery(o: DeliveryOptions): Delivery {
       pending(seriesId, destination.name).map((row) => archive.get(row.instance_id)!),
     );
     const accepted = instances.length > 0 ? await send(destination, seriesId, instances, context) : 0;
-    const breaker = breakers.get(destination.name)!;
+    // One that has been reconfigured meanwhile has another.
+    const breaker = breakers.get(destination.name) ?? createBreaker(retry);
     askForCommitment(destination, seriesId);
     const rest = pending(seriesId, destination.name);
     if (accepted > 0) answers(destination.name, breaker);
@@ -303,33 +314,22 @@ export function createDelivery(o: DeliveryOptions): Delivery {
   return {
     commitmentReport: commitments.report,
     start() {
-      commitments.start();
-      for (const name of wantedDestinations()) {
-        if (breakers.has(name)) continue;
-        queue.work(
-          deliveryKind(name),
-          {
-            concurrency: 1,
-            retry: { ...retry, maxAttempts: 1 },
-            onDead: (job, error) => orphaned(Number(job.payload.series), name, error),
-          },
-          async () => {
-            throw new PermanentFailure(`destination "${name}" is not configured any more`);
-          },
-        );
-      }
-      for (const destination of o.destinations) {
-        const breaker = breakers.get(destination.name)!;
-        queue.work(
-          deliveryKind(destination.name),
-          {
-            concurrency: o.concurrency ?? 1,
-            retry: { baseMs: retry.baseMs, capMs: retry.capMs, maxAttempts: Number.POSITIVE_INFINITY },
-            pausedUntil: () => breaker.until,
-          },
-          (job, context) => deliver(destination, job, context),
-        );
-      }
+      started = true;
+      for (const name of [...destinations.keys(), ...wantedDestinations()]) serve(name);
+    },
+    reconfigure(next) {
+      const before = destinations;
+      destinations = new Map(next.map((destination) => [destination.name, destination]));
+      for (const name of breakers.keys()) if (!destinations.has(name)) breakers.delete(name);
+      for (const name of destinations.keys()) breakers.set(name, createBreaker(retry));
+      if (!started) return;
+      db.transaction(() => {
+        for (const name of new Set([...before.keys(), ...destinations.keys()])) {
+          serve(name);
+          // Nobody waits for the end of a delay that another address has earned.
+          queue.replay(deliveryKind(name));
+        }
+      });
     },
     breakers: () =>
       [...breakers].map(([destination, { failures, until }]) => ({
@@ -342,6 +342,30 @@ export function createDelivery(o: DeliveryOptions): Delivery {
       queue.wake(deliveryKind(destination));
     },
   };
+
+  /** Takes the jobs for a destination, for as long as it is configured; after that they become dead letters. */
+  function serve(name: string): void {
+    const destination = destinations.get(name);
+    if (!destination || destination.commitment) commitments.serve(name);
+    if (served.has(name)) return;
+    served.add(name);
+    queue.work(
+      deliveryKind(name),
+      {
+        concurrency: o.concurrency ?? 1,
+        retry: { baseMs: retry.baseMs, capMs: retry.capMs, maxAttempts: Number.POSITIVE_INFINITY },
+        pausedUntil: () => breakers.get(name)?.until,
+        onDead(job, error) {
+          if (!destinations.has(name)) orphaned(Number(job.payload.series), name, error);
+        },
+      },
+      async (job, context) => {
+        const destination = destinations.get(name);
+        if (!destination) throw new PermanentFailure(`destination "${name}" is not configured any more`);
+        await deliver(destination, job, context);
+      },
+    );
+  }
 
   /** Every destination that something in the archive has still to be sent to. */
   function wantedDestinations(): string[] {

@@ -1,4 +1,5 @@
 /** Where derived instances go. */
+import { nativeAlternatives, parsePart10, transcode } from '../dicom/index.js';
 
 export interface Deliverable {
   sopClassUid: string;
@@ -86,7 +87,9 @@ export interface StorageUser<T> {
       sopClassUid: string;
       sopInstanceUid: string;
       transferSyntaxUid: string;
-      open(): Promise<Buffer | AsyncIterable<Buffer>>;
+      /** Syntaxes in which it can be opened as well, for a peer that does not take the first. */
+      alternatives: string[];
+      open(transferSyntaxUid: string): Promise<Buffer | AsyncIterable<Buffer>>;
     }[],
     options?: SendOptions,
   ): Promise<Outcome[]>;
@@ -129,6 +132,21 @@ export function dimseCommitment<T>(
   };
 }
 
+/** Larger objects go in their own syntax only: another one is written in memory. */
+const rewrittenBytes = 64 * 1024 * 1024;
+
+/** Implicit VR little endian is what every node takes (PS3.5 10.1), and some take nothing else. */
+function outgoing({ sopClassUid, sopInstanceUid, transferSyntaxUid, bytes, dataSet, file }: Deliverable) {
+  return {
+    sopClassUid,
+    sopInstanceUid,
+    transferSyntaxUid,
+    alternatives: bytes <= rewrittenBytes ? nativeAlternatives(transferSyntaxUid) : [],
+    open: async (accepted: string) =>
+      accepted === transferSyntaxUid ? dataSet() : transcode(parsePart10(await file()), accepted),
+  };
+}
+
 /** A peer that is sent to by C-STORE. */
 export function dimseDestination<
   T extends { host: string; port: number; calledAeTitle: string; tls?: object },
@@ -136,17 +154,7 @@ export function dimseDestination<
   return {
     name,
     ...(commitment && { commitment }),
-    send: (instances, options) =>
-      dimse.storeInstances(
-        target,
-        instances.map(({ sopClassUid, sopInstanceUid, transferSyntaxUid, dataSet }) => ({
-          sopClassUid,
-          sopInstanceUid,
-          transferSyntaxUid,
-          open: dataSet,
-        })),
-        options,
-      ),
+    send: (instances, options) => dimse.storeInstances(target, instances.map(outgoing), options),
     async echo() {
       const start = performance.now();
       await dimse.echo(target);

@@ -92,3 +92,43 @@ export function decodeFrame(
   }
   return { samples, facts };
 }
+
+/**
+ * Encodes a picture of 8 bit samples as JPEG baseline in a JFIF file (ISO/IEC 10918-1, -5).
+ * @param channels 1: grey; 3: red, green, blue
+ * @param quality from 1 to 100
+ * @throws DicomError unsupported; the caller must have awaited `prepareCodecs` once
+ */
+export function encodeJpeg(
+  {
+    rows,
+    columns,
+    channels,
+    samples,
+  }: { rows: number; columns: number; channels: 1 | 3; samples: Uint8Array },
+  quality: number,
+): Uint8Array {
+  if (codecs === undefined || !loaded) throw new Error('prepareCodecs() was not awaited');
+  const context = new codecs.Context({
+    width: columns,
+    height: rows,
+    bitsAllocated: 8,
+    bitsStored: 8,
+    samplesPerPixel: channels,
+    pixelRepresentation: 0,
+    planarConfiguration: 0,
+    photometricInterpretation: channels === 1 ? 'MONOCHROME2' : 'RGB',
+    decodedBuffer: samples,
+  });
+  try {
+    return Uint8Array.from(
+      codecs.NativeCodecs.encodeJpeg(context, { lossy: true, quality }).getEncodedBuffer()!,
+    );
+  } catch (error) {
+    ready = undefined;
+    const message = error instanceof Error ? error.message : String(error);
+    throw new DicomError('unsupported', `the picture cannot be encoded as JPEG: ${message}`, {
+      cause: error,
+    });
+  }
+}

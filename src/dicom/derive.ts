@@ -1,6 +1,5 @@
 /** Builds the derived instance: the source's identity and geometry, corrected pixels, and how they came about. */
 import { appendAscii } from './character-set.js';
-import { codestreamFacts } from './codestream.js';
 import type { DataSet } from './data-set.js';
 import {
   ascii,
@@ -16,34 +15,69 @@ import {
   text,
 } from './derivation.js';
 import { tagOf } from './dictionary.js';
-import { frameBytes } from './encapsulated.js';
 import { DicomError } from './error.js';
 import { derivedFunctionalGroups } from './functional-groups.js';
 import { derivedType } from './image-type.js';
+import { type CompressedImage, lossyCompression } from './lossy.js';
 import { type Part10, writeMetaHeader } from './part10.js';
-import { type PixelLayout, pixelLayout, type StoredPixels } from './pixels.js';
-import { compressionOf, TransferSyntax } from './transfer-syntax.js';
+import { imageOf, type PixelLayout, type StoredPixels } from './pixels.js';
+import { TransferSyntax } from './transfer-syntax.js';
 import { characterSetOf, elementOf, itemsOf, number, string } from './values.js';
 import { copiedTags } from './whitelist.js';
 import { DataSetWriter, itemToOutgoing, type OutgoingElement, toOutgoing } from './writer.js';
 
 const PIXEL_DATA = tagOf('PixelData');
-const LOSSY = tagOf('LossyImageCompression');
-const LOSSY_RATIO = tagOf('LossyImageCompressionRatio');
-const LOSSY_METHOD = tagOf('LossyImageCompressionMethod');
 const MAX_INTEGER_STRING = 2 ** 31 - 1;
+
+/** A source as far as its derived instance is made from it: everything but its pixel data. */
+export interface DerivedFrom {
+  dataSet: DataSet;
+  /** its frames, as they were opened */
+  image: PixelLayout & CompressedImage;
+}
 
 /**
  * Makes the derived instance of a source and its corrected frames.
  * @param source the whole source, parsed with its pixel data
- * @param frames one array of stored values per frame of the source, of the type that `decodeFrames` returns
+ * @param frames one array of stored values per frame of the source, of the type that its frames have
  * @returns a part 10 file in Explicit VR Little Endian; the same arguments give the same bytes
  * @throws DicomError when the source is no image that can be described; RangeError when the frames do not fit its description
  */
-export function deriveInstance(source: Part10, frames: StoredPixels[], d: Derivation): Buffer {
-  const { dataSet } = source;
-  const layout = pixelLayout(dataSet);
-  const range = pixelRange(layout, frames);
+export function deriveInstance(source: Part10, frames: readonly StoredPixels[], d: Derivation): Buffer {
+  return deriveFile({ dataSet: source.dataSet, image: imageOf(source) }, frames, d);
+}
+
+/** The same of a source whose frames are open. */
+export function deriveFile(source: DerivedFrom, frames: readonly StoredPixels[], d: Derivation): Buffer {
+  const { image } = source;
+  if (frames.length !== image.count)
+    throw new RangeError(`${frames.length} frames for an image of ${image.count}`);
+  const range = new PixelRange(image);
+  for (const frame of frames) range.add(frame);
+  const pixelBytes = nativeLength(image);
+  const writer = new DataSetWriter(pixelBytes + 65536 + 8192 * frames.length);
+  writeHeader(writer, source, range, d);
+  for (const frame of frames) {
+    writer.bytes(new Uint8Array(frame.buffer, frame.byteOffset, frame.byteLength));
+  }
+  if (pixelBytes % 2 === 1) writer.bytes(Buffer.alloc(1));
+  return writer.finish();
+}
+
+/**
+ * What precedes the stored values of the derived instance in its file, for frames that are written elsewhere: one after
+ * the other in little endian, with a zero byte behind them where their number of bytes is odd.
+ * @param range of the corrected frames, all of them added
+ * @throws DicomError as `deriveInstance`
+ */
+export function deriveHeader(source: DerivedFrom, range: PixelRange, d: Derivation): Buffer {
+  const writer = new DataSetWriter(65536 + 8192 * source.image.count);
+  writeHeader(writer, source, range, d);
+  return writer.finish();
+}
+
+function writeHeader(writer: DataSetWriter, source: DerivedFrom, range: PixelRange, d: Derivation): void {
+  const { dataSet, image: layout } = source;
   const identity = {
     sopClassUid: required(dataSet, 'SOPClassUID'),
     sopInstanceUid: required(dataSet, 'SOPInstanceUID'),
@@ -81,7 +115,7 @@ export function deriveInstance(source: Part10, frames: StoredPixels[], d: Deriva
     appended(dataSet, 'CodingSchemeIdentificationSequence', codingSchemeItem(), layout.signed),
     appended(dataSet, 'ContributingEquipmentSequence', contributingEquipmentItem(d, moment), layout.signed),
     ...pixelDescription(dataSet, layout, range),
-    ...lossyCompression(source, layout),
+    ...lossyCompression(dataSet, layout),
     ...imageComments(dataSet, d),
   );
   if (enhanced) {
@@ -96,29 +130,19 @@ export function deriveInstance(source: Part10, frames: StoredPixels[], d: Deriva
     sopInstanceUid: uids.sopInstanceUid,
     transferSyntaxUid: TransferSyntax.ExplicitVRLittleEndian,
   });
-  return write(meta, elements, layout, frames);
-}
-
-function write(
-  meta: Buffer,
-  elements: Map<number, OutgoingElement>,
-  layout: PixelLayout,
-  frames: StoredPixels[],
-): Buffer {
-  const frameSize = layout.rows * layout.columns * (layout.bitsAllocated / 8);
-  const pixelBytes = frameSize * frames.length;
-  if (pixelBytes > 0xfffffffe) {
-    throw new DicomError('unsupported', `${frames.length} frames exceed the length of native pixel data`);
-  }
-  const writer = new DataSetWriter(pixelBytes + 65536 + 8192 * frames.length);
   writer.bytes(meta);
   for (const tag of [...elements.keys()].sort((a, b) => a - b)) writer.element(elements.get(tag)!);
+  const pixelBytes = nativeLength(layout);
   writer.header(PIXEL_DATA, layout.bitsAllocated > 8 ? 'OW' : 'OB', pixelBytes + (pixelBytes % 2));
-  for (const frame of frames) {
-    writer.bytes(new Uint8Array(frame.buffer, frame.byteOffset, frame.byteLength));
+}
+
+/** Bytes of all stored values. @throws DicomError when that is more than an element holds */
+function nativeLength({ rows, columns, bitsAllocated, count }: PixelLayout): number {
+  const pixelBytes = rows * columns * (bitsAllocated / 8) * count;
+  if (pixelBytes > 0xfffffffe) {
+    throw new DicomError('unsupported', `${count} frames exceed the length of native pixel data`);
   }
-  if (pixelBytes % 2 === 1) writer.bytes(Buffer.alloc(1));
-  return writer.finish();
+  return pixelBytes;
 }
 
 function required(dataSet: DataSet, keyword: string): string {
@@ -127,33 +151,36 @@ function required(dataSet: DataSet, keyword: string): string {
   return value;
 }
 
-/** Checks the frames against the description, and returns the extreme values. */
-function pixelRange(layout: PixelLayout, frames: StoredPixels[]): { min: number; max: number } {
-  if (frames.length !== layout.count) {
-    throw new RangeError(`${frames.length} frames for an image of ${layout.count}`);
-  }
-  const size = layout.rows * layout.columns;
-  let min = Number.POSITIVE_INFINITY;
-  let max = Number.NEGATIVE_INFINITY;
-  for (const frame of frames) {
-    if (frame.length !== size || frame.BYTES_PER_ELEMENT * 8 !== layout.bitsAllocated) {
+/** Checks frames against the description of their image, and knows their extreme values. */
+export class PixelRange {
+  min = Number.POSITIVE_INFINITY;
+  max = Number.NEGATIVE_INFINITY;
+
+  constructor(private readonly layout: PixelLayout) {}
+
+  /** @throws RangeError when the frame does not fit */
+  add(frame: StoredPixels): void {
+    const { rows, columns, bitsAllocated, bitsStored, storedRange } = this.layout;
+    const size = rows * columns;
+    if (frame.length !== size || frame.BYTES_PER_ELEMENT * 8 !== bitsAllocated) {
       throw new RangeError(
-        `a frame of ${frame.length} values of ${frame.BYTES_PER_ELEMENT} bytes for ${layout.rows}×${layout.columns} of ${layout.bitsAllocated} bits`,
+        `a frame of ${frame.length} values of ${frame.BYTES_PER_ELEMENT} bytes for ${rows}×${columns} of ${bitsAllocated} bits`,
       );
     }
+    let { min, max } = this;
     for (let i = 0; i < size; i += 1) {
       const value = frame[i]!;
       if (value < min) min = value;
       if (value > max) max = value;
     }
+    if (min < storedRange.min || max > storedRange.max) {
+      throw new RangeError(
+        `stored values ${min} to ${max} leave the range ${storedRange.min} to ${storedRange.max} of ${bitsStored} bits`,
+      );
+    }
+    this.min = min;
+    this.max = max;
   }
-  const { storedRange } = layout;
-  if (min < storedRange.min || max > storedRange.max) {
-    throw new RangeError(
-      `stored values ${min} to ${max} leave the range ${storedRange.min} to ${storedRange.max} of ${layout.bitsStored} bits`,
-    );
-  }
-  return { min, max };
 }
 
 /** Image Pixel module: PS3.3 C.7.6.3. High Bit is Bits Stored − 1 (PS3.5 8.1.1) wherever the source had it. */
@@ -186,30 +213,6 @@ function word(keyword: string, vr: 'US' | 'SS', value: number): OutgoingElement 
   if (vr === 'SS') bytes.writeInt16LE(value);
   else bytes.writeUInt16LE(value);
   return { tag: tagOf(keyword), vr, bytes };
-}
-
-/** What was lost once stays lost: PS3.3 C.7.6.1.1.5. */
-function lossyCompression(source: Part10, layout: PixelLayout): OutgoingElement[] {
-  const { dataSet } = source;
-  const compression = compressionOf(source.transferSyntaxUid);
-  if (compression === undefined || string(dataSet, LOSSY) === '01') return [];
-  const frames = frameBytes(dataSet, layout.count, compression);
-  if (codestreamFacts(frames[0]!, compression)?.lossy !== true) return [];
-  const compressed = frames.reduce((sum, frame) => sum + frame.length, 0);
-  const original = layout.rows * layout.columns * layout.count * Math.ceil(layout.bitsStored / 8);
-  const method = {
-    jpeg: 'ISO_10918_1',
-    'jpeg-ls': 'ISO_14495_1',
-    'jpeg-2000': 'ISO_15444_1',
-    htj2k: 'ISO_15444_15',
-    rle: '',
-  }[compression];
-  const elements = [text('LossyImageCompression', 'CS', '01')];
-  if (!dataSet.elements.has(LOSSY_RATIO)) {
-    elements.push(text('LossyImageCompressionRatio', 'DS', (original / compressed).toFixed(2)));
-  }
-  if (!dataSet.elements.has(LOSSY_METHOD)) elements.push(text('LossyImageCompressionMethod', 'CS', method));
-  return elements;
 }
 
 /** Source × 100 + n; what an integer string cannot hold loses leading digits. */

@@ -1,12 +1,13 @@
+export { encodeJpeg, prepareCodecs } from './codecs.js';
 export { type Correctable, correctable, correctableSopClasses, isOwnOutput } from './correctable.js';
 export type { DataSet, Element } from './data-set.js';
 export { CODING_SCHEME, type Derivation, derivedUids, EQUIPMENT_MODEL_NAME } from './derivation.js';
-export { deriveInstance } from './derive.js';
+export { type DerivedFrom, deriveFile, deriveHeader, deriveInstance, PixelRange } from './derive.js';
 export { dictionaryVr, isPrivate, keywordOf, tagOf, US_OR_SS } from './dictionary.js';
 export { type FragmentFacts, frameStarts } from './encapsulated.js';
 export { DicomError, type DicomErrorCode } from './error.js';
 export { type LargeInstance, openLarge, type RandomAccess } from './large-file.js';
-export { nativeAlternatives, rewriteNative } from './native.js';
+export { type LargeImage, openLargeImage, type ReadableFile } from './large-image.js';
 export {
   IMPLEMENTATION_CLASS_UID,
   IMPLEMENTATION_VERSION_NAME,
@@ -29,6 +30,7 @@ export {
   type StoredPixels,
 } from './pixels.js';
 export { type PixelDataPlace, parseDataSet } from './reader.js';
+export { nativeAlternatives, transcode } from './transcode.js';
 export {
   type Compression,
   compressionOf,

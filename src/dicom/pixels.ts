@@ -36,6 +36,8 @@ export interface PixelLayout {
 export interface FrameReader extends PixelLayout {
   /** the pixel data was lossy compressed once, by attribute or by its own codestream */
   lossy: boolean;
+  /** Where the pixel data is compressed: its first frame, and the length of all, bytes. */
+  compressed?: { compression: Compression; first: Buffer; bytes: number };
   /** Stored values of one frame, row by row; a fresh array, which the caller may change or transfer. */
   frame(index: number): StoredPixels;
 }
@@ -141,29 +143,78 @@ function paddingOf(dataSet: DataSet, signed: boolean): { min: number; max: numbe
   return { min: Math.min(a, b), max: Math.max(a, b) };
 }
 
+/** Pixel data as it is stored: a value whose ranges can be read, or the bytes of each compressed frame. */
+export type StoredPixelData =
+  | { vr: string; length: number; read(offset: number, length: number): Buffer }
+  | { bytes: number; frame(index: number): Buffer };
+
 /**
  * Opens the frames of an image for reading one after another, so that thousands of frames need the memory of one.
  * @throws DicomError unsupported, undecodable
  */
-export async function openFrames(part10: Part10): Promise<FrameReader> {
-  const { dataSet, transferSyntaxUid } = part10;
-  const layout = pixelLayout(dataSet);
-  const element = dataSet.elements.get(PIXEL_DATA);
-  if (element === undefined) throw new DicomError('undecodable', 'the object has no Pixel Data (7FE0,0010)');
-  const marked = string(dataSet, 'LossyImageCompression') === '01';
-  const compression = compressionOf(transferSyntaxUid);
-  if (compression === undefined) {
-    if (!isNative(transferSyntaxUid)) {
-      throw new DicomError('unsupported', `no decoder for transfer syntax ${transferSyntaxUid}`);
-    }
+export function openFrames({ dataSet, transferSyntaxUid }: Part10): Promise<FrameReader> {
+  return openPixels(dataSet, transferSyntaxUid, (count) => {
+    const element = dataSet.elements.get(PIXEL_DATA);
+    if (element === undefined)
+      throw new DicomError('undecodable', 'the object has no Pixel Data (7FE0,0010)');
+    const compression = compressionOf(transferSyntaxUid);
+    if (compression !== undefined) return compressedPixels(dataSet, count, compression);
     if (element.fragments !== undefined) throw encapsulatedError(transferSyntaxUid);
-    const read = nativeFrames(dataSet, layout, element.bytes, element.vr);
-    return { ...layout, lossy: marked, frame: checked(layout, read) };
+    const { vr, bytes } = element;
+    return { vr, length: bytes.length, read: (offset, length) => bytes.subarray(offset, offset + length) };
+  });
+}
+
+function compressedPixels(dataSet: DataSet, count: number, compression: Compression) {
+  const frames = frameBytes(dataSet, count, compression);
+  const bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
+  return { bytes, frame: (index: number) => frames[index]! };
+}
+
+/**
+ * How the image of an object is described, without decoding it.
+ * @throws DicomError unsupported, undecodable
+ */
+export function imageOf({
+  dataSet,
+  transferSyntaxUid,
+}: Part10): PixelLayout & Pick<FrameReader, 'compressed'> {
+  const layout = pixelLayout(dataSet);
+  const compression = compressionOf(transferSyntaxUid);
+  if (compression === undefined) return layout;
+  const { bytes, frame } = compressedPixels(dataSet, layout.count, compression);
+  return { ...layout, compressed: { compression, first: frame(0), bytes } };
+}
+
+/**
+ * The same, of pixel data that is elsewhere.
+ * @param stored opens it, given the number of frames
+ * @throws DicomError unsupported, undecodable, and whatever `stored` throws
+ */
+export async function openPixels(
+  dataSet: DataSet,
+  transferSyntaxUid: string,
+  stored: (count: number) => StoredPixelData,
+): Promise<FrameReader> {
+  const layout = pixelLayout(dataSet);
+  const compression = compressionOf(transferSyntaxUid);
+  if (compression === undefined && !isNative(transferSyntaxUid)) {
+    throw new DicomError('unsupported', `no decoder for transfer syntax ${transferSyntaxUid}`);
   }
-  const frames = frameBytes(dataSet, layout.count, compression);
+  const pixelData = stored(layout.count);
+  const marked = string(dataSet, 'LossyImageCompression') === '01';
+  if ('read' in pixelData)
+    return { ...layout, lossy: marked, frame: checked(layout, nativeFrames(dataSet, layout, pixelData)) };
+  if (compression === undefined) throw encapsulatedError(transferSyntaxUid);
   if (compression !== 'rle') await prepareCodecs();
-  const lossy = marked || codestreamFacts(frames[0]!, compression)?.lossy === true;
-  return { ...layout, lossy, frame: checked(layout, compressedFrames(layout, frames, compression)) };
+  const first = pixelData.frame(0);
+  const lossy = marked || codestreamFacts(first, compression)?.lossy === true;
+  return {
+    ...layout,
+    lossy,
+    compressed: { compression, first, bytes: pixelData.bytes },
+    frame: checked(layout, compressedFrames(layout, pixelData.frame, compression)),
+  };
 }
 
 /**
@@ -171,7 +222,7 @@ export async function openFrames(part10: Part10): Promise<FrameReader> {
  * @throws DicomError unsupported, undecodable
  */
 export async function decodeFrames(part10: Part10): Promise<Frames> {
-  const { frame, ...reader } = await openFrames(part10);
+  const { frame, compressed: _compressed, ...reader } = await openFrames(part10);
   const total = reader.rows * reader.columns * (reader.bitsAllocated / 8) * reader.count;
   if (total > MAX_FRAMES_BYTES) {
     throw new DicomError(
@@ -197,36 +248,40 @@ function checked(
 function nativeFrames(
   dataSet: DataSet,
   layout: PixelLayout,
-  bytes: Buffer,
-  vr: string,
+  { vr, length, read }: Extract<StoredPixelData, { vr: string }>,
 ): (index: number) => StoredPixels {
   const frameSize = layout.rows * layout.columns * (layout.bitsAllocated / 8);
-  if (bytes.length < frameSize * layout.count) {
+  if (length < frameSize * layout.count) {
     throw new DicomError(
       'undecodable',
-      `the pixel data has ${bytes.length} bytes, ${layout.count} frame(s) of ${layout.rows}×${layout.columns} need ${frameSize * layout.count}`,
+      `the pixel data has ${length} bytes, ${layout.count} frame(s) of ${layout.rows}×${layout.columns} need ${frameSize * layout.count}`,
     );
   }
   if (dataSet.bigEndian && layout.bitsAllocated === 8 && vr === 'OW') {
     // Two 8 bit pixels share a word, the first in its low byte (PS3.5 8.1.1, D.1).
-    const even = Buffer.from(bytes.subarray(0, bytes.length - (bytes.length % 2))).swap16();
-    return (index) => toStored(layout, even.subarray(index * frameSize, (index + 1) * frameSize));
+    return (index) => {
+      const start = index * frameSize;
+      const from = start - (start % 2);
+      const words = Math.ceil((start + frameSize - from) / 2);
+      const even = Buffer.from(read(from, Math.min(2 * words, length - (length % 2) - from))).swap16();
+      return toStored(layout, even.subarray(start - from, start - from + frameSize));
+    };
   }
+  const swapped = dataSet.bigEndian && layout.bitsAllocated === 16;
   return (index) => {
-    const frame = bytes.subarray(index * frameSize, (index + 1) * frameSize);
-    const swapped = dataSet.bigEndian && layout.bitsAllocated === 16;
+    const frame = read(index * frameSize, frameSize);
     return toStored(layout, swapped ? Buffer.from(frame).swap16() : frame);
   };
 }
 
 function compressedFrames(
   layout: PixelLayout,
-  frames: Buffer[],
+  frames: (index: number) => Buffer,
   compression: Compression,
 ): (index: number) => StoredPixels {
   const pixels = layout.rows * layout.columns;
   return (index) => {
-    const frame = frames[index]!;
+    const frame = frames(index);
     if (compression === 'rle') return toStored(layout, decodeRle(frame, pixels, layout.bitsAllocated / 8));
     const { samples, facts } = decodeFrame(frame, compression, layout.rows, layout.columns);
     if (facts.precision > layout.bitsAllocated) {

@@ -1,7 +1,7 @@
 /** The thread of `createFrameDecoder`. */
 import { parentPort } from 'node:worker_threads';
-import { DicomError, type Element, openFrames, tagOf } from '../dicom/index.js';
-import type { DecodeAnswer, DecodeRequest } from './frame-decoder.js';
+import { DicomError, type Element, encodeJpeg, openFrames, prepareCodecs, tagOf } from '../dicom/index.js';
+import type { CodecAnswer, DecodeRequest, EncodeRequest } from './frame-decoder.js';
 
 const port = parentPort!;
 
@@ -9,7 +9,7 @@ function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-async function decode(request: DecodeRequest): Promise<DecodeAnswer> {
+async function decode(request: DecodeRequest): Promise<CodecAnswer> {
   const { id, transferSyntax, bigEndian, explicit, vr, encapsulated } = request;
   const elements = new Map<number, Element>();
   for (const element of request.attributes) {
@@ -24,21 +24,28 @@ async function decode(request: DecodeRequest): Promise<DecodeAnswer> {
       : { tag, vr, bytes: frame },
   );
   const empty = { elements: new Map(), bigEndian: false, explicit: true };
-  try {
-    const reader = await openFrames({
-      meta: empty,
-      transferSyntaxUid: transferSyntax,
-      dataSetOffset: 0,
-      dataSet: { elements, bigEndian, explicit },
-    });
-    return { id, pixels: reader.frame(0) };
-  } catch (error) {
-    if (!(error instanceof DicomError)) throw error;
-    return { id, error: { code: error.code, message: error.message } };
-  }
+  const reader = await openFrames({
+    meta: empty,
+    transferSyntaxUid: transferSyntax,
+    dataSetOffset: 0,
+    dataSet: { elements, bigEndian, explicit },
+  });
+  return { id, pixels: reader.frame(0) };
 }
 
-port.on('message', async (request: DecodeRequest) => {
-  const answer = await decode(request);
-  port.postMessage(answer, 'pixels' in answer ? [answer.pixels.buffer as ArrayBuffer] : []);
+async function encode({ id, picture, quality }: EncodeRequest): Promise<CodecAnswer> {
+  await prepareCodecs();
+  return { id, jpeg: encodeJpeg(picture, quality) };
+}
+
+port.on('message', async (request: DecodeRequest | EncodeRequest) => {
+  try {
+    const answer = 'picture' in request ? await encode(request) : await decode(request);
+    const values = 'pixels' in answer ? answer.pixels : 'jpeg' in answer ? answer.jpeg : undefined;
+    port.postMessage(answer, values === undefined ? [] : [values.buffer as ArrayBuffer]);
+  } catch (error) {
+    if (!(error instanceof DicomError)) throw error;
+    const failed: CodecAnswer = { id: request.id, error: { code: error.code, message: error.message } };
+    port.postMessage(failed);
+  }
 });

@@ -6,6 +6,7 @@ import {
   elementOf,
   type StoredPixels,
 } from '../dicom/index.js';
+import type { Picture } from './png.js';
 
 /** The attributes that decoding a frame needs (PS3.3 C.7.6.3), as they stand in the data set. */
 const PIXEL_ATTRIBUTES = [
@@ -32,9 +33,17 @@ export interface DecodeRequest {
   frame: Uint8Array;
 }
 
-/** Comes from the decoding thread. */
-export type DecodeAnswer =
+/** Goes to the same thread. */
+export interface EncodeRequest {
+  id: number;
+  picture: Picture;
+  quality: number;
+}
+
+/** Comes from the thread. */
+export type CodecAnswer =
   | { id: number; pixels: StoredPixels }
+  | { id: number; jpeg: Uint8Array }
   | { id: number; error: { code: DicomErrorCode; message: string } };
 
 export interface DecodedFrame {
@@ -42,7 +51,7 @@ export interface DecodedFrame {
   pixels: StoredPixels;
 }
 
-/** Decodes single frames away from the event loop. */
+/** Decodes single frames, and encodes pictures, away from the event loop. */
 export interface FrameDecoder {
   /**
    * @param frame the frame's bytes as stored
@@ -52,12 +61,18 @@ export interface FrameDecoder {
     source: { dataSet: DataSet; transferSyntax: string; vr: string; encapsulated: boolean },
     frame: Buffer,
   ): Promise<DecodedFrame>;
+  /**
+   * A JPEG file of a picture.
+   * @param quality from 1 to 100
+   * @throws DicomError when it cannot be encoded
+   */
+  encodeJpeg(picture: Picture, quality: number): Promise<Buffer>;
   close(): Promise<void>;
 }
 
 interface Waiting {
-  request: DecodeRequest;
-  resolve(frame: DecodedFrame): void;
+  request: DecodeRequest | EncodeRequest;
+  resolve(answer: CodecAnswer): void;
   reject(error: Error): void;
 }
 
@@ -84,11 +99,11 @@ export function createFrameDecoder(hangMs = HANG_MS): FrameDecoder {
   function start(): Worker {
     const started = new Worker(new URL('./frame-decoder-worker.js', import.meta.url));
     started.unref();
-    started.on('message', (answer: DecodeAnswer) => {
+    started.on('message', (answer: CodecAnswer) => {
       if (answer.id !== current?.request.id) return;
       settle(({ resolve, reject }) => {
         if ('error' in answer) reject(new DicomError(answer.error.code, answer.error.message));
-        else resolve({ pixels: answer.pixels });
+        else resolve(answer);
       });
     });
     let reason = 'it took too long';
@@ -116,16 +131,24 @@ export function createFrameDecoder(hangMs = HANG_MS): FrameDecoder {
     at.postMessage(current.request);
   }
 
+  function ask(request: DecodeRequest | EncodeRequest): Promise<CodecAnswer> {
+    return new Promise((resolve, reject) => {
+      if (closed) return reject(new DicomError('undecodable', 'the server is stopping'));
+      waiting.push({ request, resolve, reject });
+      next();
+    });
+  }
+
   return {
-    decode(source, frame) {
+    async decode({ dataSet, transferSyntax, vr, encapsulated }, frame) {
       const attributes = PIXEL_ATTRIBUTES.flatMap((keyword) => {
-        const element = elementOf(source.dataSet, keyword);
+        const element = elementOf(dataSet, keyword);
         return element ? [{ tag: element.tag, vr: element.vr, bytes: Uint8Array.from(element.bytes) }] : [];
       });
-      const { transferSyntax, vr, encapsulated } = source;
-      const { bigEndian, explicit } = source.dataSet;
-      const request = {
-        id: nextId++,
+      const { bigEndian, explicit } = dataSet;
+      const id = nextId++;
+      const answer = await ask({
+        id,
         transferSyntax,
         bigEndian,
         explicit,
@@ -133,12 +156,12 @@ export function createFrameDecoder(hangMs = HANG_MS): FrameDecoder {
         encapsulated,
         attributes,
         frame,
-      };
-      return new Promise((resolve, reject) => {
-        if (closed) return reject(new DicomError('undecodable', 'the server is stopping'));
-        waiting.push({ request, resolve, reject });
-        next();
       });
+      return { pixels: (answer as { pixels: StoredPixels }).pixels };
+    },
+    async encodeJpeg(picture, quality) {
+      const { jpeg } = (await ask({ id: nextId++, picture, quality })) as { jpeg: Uint8Array };
+      return Buffer.from(jpeg.buffer, jpeg.byteOffset, jpeg.length);
     },
     async close() {
       closed = true;

@@ -53,6 +53,11 @@ class Window {
     }
   }
 
+  /** Lets go of the source, whose reader may go on with what is left of it. */
+  async release(): Promise<void> {
+    await this.#chunks.return?.();
+  }
+
   take(length: number): Buffer {
     const taken = this.bytes.subarray(0, length);
     this.bytes = this.bytes.subarray(length);
@@ -160,27 +165,31 @@ export async function* readParts(
 ): AsyncGenerator<Part, void> {
   const delimiter = Buffer.from(`\r\n--${boundary}`, 'latin1');
   const window = new Window(source);
-  window.bytes = CRLF; // the first delimiter may stand at the very beginning, without its line end
-  let preamble = 0;
-  for await (const skipped of upTo(window, delimiter, 'before its first boundary')) {
-    preamble += skipped.length;
-    if (preamble > limits.preambleBytes) {
-      throw new MultipartError(
-        'malformed',
-        `no boundary in the first ${limits.preambleBytes} bytes of the body`,
-      );
+  try {
+    window.bytes = CRLF; // the first delimiter may stand at the very beginning, without its line end
+    let preamble = 0;
+    for await (const skipped of upTo(window, delimiter, 'before its first boundary')) {
+      preamble += skipped.length;
+      if (preamble > limits.preambleBytes) {
+        throw new MultipartError(
+          'malformed',
+          `no boundary in the first ${limits.preambleBytes} bytes of the body`,
+        );
+      }
     }
+    while (!(await isFinal(window, limits))) {
+      const headers = await readHeaders(window, limits);
+      // A part without content has its delimiter's line end in the header's.
+      const empty = await takeIf(window, delimiter.subarray(CRLF.length), 'in a part');
+      const body = empty ? nothing() : upTo(window, delimiter, 'in a part');
+      // No return(): a reader that stops early must not end the generator, whose rest is skipped below.
+      yield { headers, body: { [Symbol.asyncIterator]: () => ({ next: () => body.next() }) } };
+      for await (const _ of body);
+    }
+    do {
+      window.bytes = NOTHING;
+    } while (await window.grow());
+  } finally {
+    await window.release();
   }
-  while (!(await isFinal(window, limits))) {
-    const headers = await readHeaders(window, limits);
-    // A part without content has its delimiter's line end in the header's.
-    const empty = await takeIf(window, delimiter.subarray(CRLF.length), 'in a part');
-    const body = empty ? nothing() : upTo(window, delimiter, 'in a part');
-    // No return(): a reader that stops early must not end the generator, whose rest is skipped below.
-    yield { headers, body: { [Symbol.asyncIterator]: () => ({ next: () => body.next() }) } };
-    for await (const _ of body);
-  }
-  do {
-    window.bytes = NOTHING;
-  } while (await window.grow());
 }

@@ -1,10 +1,10 @@
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler } from 'express';
 import { isLoopback } from '../config/index.js';
 import { isUid } from '../dicom/index.js';
 import { RequestError } from './store-request.js';
 
-/** Whose requests may read patient data. */
-export type ReaderOf = (address: string) => Promise<string | undefined>;
+/** Whose requests may read patient data: the reader's name, by the request's credentials or its address. */
+export type ReaderOf = (address: string, request: Request) => Promise<string | undefined>;
 
 type Handler = (...of: Parameters<RequestHandler>) => Promise<void>;
 
@@ -16,7 +16,7 @@ export function reading(readerOf: ReaderOf, handle: Handler): RequestHandler {
   return async (request, response, next) => {
     try {
       const address = request.socket.remoteAddress ?? '';
-      if (!isLoopback(address) && (await readerOf(address)) === undefined) {
+      if (!isLoopback(address) && (await readerOf(address, request)) === undefined) {
         throw new RequestError(
           403,
           `${address} may not read: it is the host of none of the configured peers`,

@@ -33,6 +33,9 @@ const JSON_TYPES = [
   { type: 'application/dicom+xml', multipart: true },
 ];
 const PIXEL_DATA_TAGS = new Set(['7FE00008', '7FE00009', '7FE00010']);
+/** Media types of renderings (PS3.18 table 8.7.4-1), the default first. */
+const RENDERED_TYPES = ['image/jpeg', 'image/png'];
+const DEFAULT_QUALITY = 90;
 const MAX_FRAMES_ASKED = 100_000;
 const HEADERS_AHEAD = 4;
 
@@ -291,20 +294,24 @@ export function createRetrieveProvider({ holdings, readerOf, decoder }: Retrieve
     if (window !== undefined && asked === undefined) {
       throw new RequestError(400, 'window must be center,width or center,width,linear|linear-exact|sigmoid');
     }
-    const ignored = ['viewport', 'quality', 'annotation', 'iccprofile'].filter(
-      (name) => name in request.query,
-    );
+    const quality = request.query.quality === undefined ? DEFAULT_QUALITY : Number(request.query.quality);
+    if (!Number.isInteger(quality) || quality < 1 || quality > 100) {
+      throw new RequestError(400, 'quality must be a whole number from 1 to 100');
+    }
+    const ignored = ['viewport', 'annotation', 'iccprofile'].filter((name) => name in request.query);
     if (ignored.length > 0) response.set('Warning', `299 mcnet "ignored: ${ignored.join(', ')}"`);
-    const single = { type: 'image/png', multipart: false };
-    const related = { type: 'image/png', multipart: true };
+    const single = RENDERED_TYPES.map((type) => ({ type, multipart: false }));
+    const related = RENDERED_TYPES.map((type) => ({ type, multipart: true }));
     // One picture where no list asks for more: the first frame.
     const offer = chooseType(
       acceptedBy(request),
-      indexes !== undefined && indexes.length > 1 ? [related] : [single, related],
+      indexes !== undefined && indexes.length > 1 ? related : [...single, ...related],
     );
-    if (!offer) throw notAcceptable('image/png, of several frames as multipart/related');
-    const picture = async (index: number) =>
-      encodePng(await renderFrame(object, frames, index, decoder, asked));
+    if (!offer) throw notAcceptable(`${RENDERED_TYPES.join(', ')}, of several frames as multipart/related`);
+    const picture = async (index: number) => {
+      const rendered = await renderFrame(object, frames, index, decoder, asked);
+      return offer.type === 'image/jpeg' ? decoder.encodeJpeg(rendered, quality) : encodePng(rendered);
+    };
     if (!offer.multipart) {
       const bytes = await refusing(406, () => picture(indexes?.[0] ?? 0));
       return send(request, response, {

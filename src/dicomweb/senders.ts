@@ -26,9 +26,9 @@ export function createSenders(peers: () => readonly Peer[], resolve: Resolve = r
   async function addressesOf(host: string): Promise<readonly string[]> {
     if (isIP(host) !== 0) return [host];
     const remembered = known.get(host);
-    if (remembered && remembered.until > Date.now()) return remembered.addresses;
+    if (remembered && remembered.until > performance.now()) return remembered.addresses;
     const addresses = await resolve(host).catch(() => []);
-    known.set(host, { until: Date.now() + FRESH_MS, addresses });
+    known.set(host, { until: performance.now() + FRESH_MS, addresses });
     return addresses;
   }
 

@@ -8,10 +8,10 @@ import { RequestError, type StoreOptions, StoreRequest } from './store-request.j
 import { type StoreResult, storeResponse, storeStatus } from './store-response.js';
 
 export interface StoreProviderOptions extends StoreOptions {
-  /** The sender's name, or undefined for one who may not send. */
-  senderOf(address: string): Promise<string | undefined>;
+  /** The sender's name, by the request's credentials or its address; undefined for one who may not send. */
+  senderOf(address: string, request: Request): Promise<string | undefined>;
   /** Whether more may come now: as intake.acceptMore. */
-  acceptMore?(): true | { reason: string };
+  acceptMore?(): true | { reason: string; full?: boolean };
 }
 
 /** How much of a refused body is read on, so that the client gets to see the answer. */
@@ -62,7 +62,7 @@ function partsOf(request: Request, limit: number): AsyncGenerator<Part, void> {
  * Reads on for a while without keeping anything: a client that is still sending does not see an answer otherwise.
  * One that stops sending, or does not come to an end, is cut off.
  */
-async function discardRest(request: Request): Promise<void> {
+export async function discardRest(request: Request, limit = DISCARD_BYTES): Promise<void> {
   if (request.readableEnded || request.destroyed) return;
   const cut = () => request.destroy();
   const whole = setTimeout(cut, DISCARD_MS);
@@ -71,7 +71,7 @@ async function discardRest(request: Request): Promise<void> {
   request.on('data', (chunk: Buffer) => {
     discarded += chunk.length;
     idle.refresh();
-    if (discarded > DISCARD_BYTES) cut();
+    if (discarded > limit) cut();
   });
   request.resume();
   await Promise.race([once(request, 'end'), once(request, 'close')]).catch(() => undefined);
@@ -83,9 +83,11 @@ function answer(request: Request, response: Response, status: number, results: r
   const base = `${request.protocol}://${request.get('host') ?? 'localhost'}${request.baseUrl}`;
   const body = storeResponse(results, base);
   const wanted = request.accepts(['application/dicom+json', 'application/json', 'application/dicom+xml']);
+  const xml = wanted === 'application/dicom+xml';
   response.status(status).vary('Accept');
-  if (wanted === 'application/dicom+xml') response.type('application/dicom+xml').send(toNativeXml(body));
-  else response.type('application/dicom+json').send(JSON.stringify(body));
+  // Without a charset parameter, which these types do not have and some clients do not expect (PS3.18 8.7.3).
+  response.setHeader('Content-Type', xml ? 'application/dicom+xml' : 'application/dicom+json');
+  response.end(xml ? toNativeXml(body) : JSON.stringify(body));
 }
 
 /**
@@ -100,14 +102,14 @@ export function createStoreProvider(options: StoreProviderOptions): Router {
       response.status(status).json({ error: message });
       await discardRest(request);
     };
-    const peer = await options.senderOf(address);
+    const peer = await options.senderOf(address, request);
     if (peer === undefined) {
       return refuse(403, `${address} may not send: it is the host of none of the configured peers`);
     }
     const room = options.acceptMore?.() ?? true;
     if (room !== true) {
       response.set('Retry-After', '60');
-      return refuse(503, room.reason);
+      return refuse(room.full ? 507 : 503, room.reason);
     }
     const study = request.params.study as string | undefined;
     if (study !== undefined && !isUid(study))

@@ -75,13 +75,13 @@ export function storeResponse(results: readonly StoreResult[], base: string): Js
 
 /**
  * The status of a store request that could be read (PS3.18 table 10.5.3-1): 200 everything is stored, 202 something
- * is not, 409 nothing is. Where nothing is stored and trying again may help, 507 (disk full) or 503.
+ * is not, 409 nothing is. Where nothing is stored and trying again may help, 507 (disk or quota full) or 503.
  */
 export function storeStatus(results: readonly StoreResult[]): number {
   const failures = results.filter((result) => !result.stored);
   if (failures.length === 0) return 200;
   if (failures.length < results.length) return 202;
-  if (failures.some((failure) => failure.code === 'disk-full')) return 507;
+  if (failures.some(({ code }) => code === 'disk-full' || code === 'quota-exceeded')) return 507;
   if (failures.some((failure) => failure.code === 'io')) return 503;
   return 409;
 }

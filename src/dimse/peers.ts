@@ -54,7 +54,7 @@ export class PeerTable {
 
   private async resolve(host: string): Promise<Set<string>> {
     const known = this.resolved.get(host);
-    if (known !== undefined && known.until > Date.now()) return known.addresses;
+    if (known !== undefined && known.until > performance.now()) return known.addresses;
     let addresses = new Set<string>();
     try {
       addresses = new Set(
@@ -64,7 +64,7 @@ export class PeerTable {
       // A name that does not resolve matches nobody; the last good answer is better than none.
       if (known !== undefined) addresses = known.addresses;
     }
-    this.resolved.set(host, { addresses, until: Date.now() + RESOLVED_FOR_MS });
+    this.resolved.set(host, { addresses, until: performance.now() + RESOLVED_FOR_MS });
     return addresses;
   }
 }

@@ -74,10 +74,19 @@ export interface QueryRetrieveOptions {
   select(identifier: DataSet, root: QueryRoot): Promise<RetrievedInstance[]> | RetrievedInstance[];
   /** Where the move destination with this AE title is. */
   targetOf(aeTitle: string): DimseTarget | undefined;
+  /** A query begins: for the audit trail. `sopClass` is the information model that was asked. */
+  onQuery?(about: { peer: PeerInformation; sopClass: string; identifier: DataSet }): void;
+  /** A retrieval begins: for the audit trail. */
+  onRetrieval?(about: {
+    peer: PeerInformation;
+    destination: string;
+    instances: readonly RetrievedInstance[];
+  }): void;
   /** A retrieval is over: for the audit trail. */
   onRetrieved?(about: {
     peer: PeerInformation;
     destination: string;
+    instances: readonly RetrievedInstance[];
     completed: number;
     failed: number;
     warning: number;
@@ -141,7 +150,8 @@ async function find(
   root: QueryRoot,
   options: QueryRetrieveOptions,
 ): Promise<DimseResponse> {
-  const { signal, context } = request;
+  const { signal, context, peer } = request;
+  options.onQuery?.({ peer, sopClass: context.abstractSyntax, identifier });
   for await (const { elements, allKeysSupported } of options.find(identifier, root, signal)) {
     if (signal.aborted) break;
     await request.sendPending(
@@ -234,6 +244,7 @@ async function move(
   if (destination === undefined || target === undefined)
     throw new QueryRefused(QueryStatus.moveDestinationUnknown, `move destination ${destination} is unknown`);
   const instances = await options.select(identifier, root);
+  options.onRetrieval?.({ peer, destination, instances });
   const operations = new Suboperations(request, instances.length);
   await storeInstances(
     target,
@@ -245,7 +256,7 @@ async function move(
       },
     },
   );
-  return finished(request, operations, destination, options);
+  return finished(request, operations, { destination, instances }, options);
 }
 
 /** After C-CANCEL nothing more is read; what is on its way is finished. */
@@ -279,12 +290,13 @@ async function get(
 ): Promise<DimseResponse> {
   const { signal, peer, association } = request;
   const instances = await options.select(identifier, root);
+  options.onRetrieval?.({ peer, destination: peer.callingAeTitle, instances });
   const operations = new Suboperations(request, instances.length);
   for (const instance of instances) {
     if (signal.aborted || association.isEnded) break;
     operations.ended(instance.sopInstanceUid, await storeBack(request, instance));
   }
-  return finished(request, operations, peer.callingAeTitle, options);
+  return finished(request, operations, { destination: peer.callingAeTitle, instances }, options);
 }
 
 /** C-STORE on the association of the request, in a context for which the requestor took the SCP role. */
@@ -324,11 +336,11 @@ async function storeBack(
 async function finished(
   { peer }: DimseRequest,
   operations: Suboperations,
-  destination: string,
+  what: { destination: string; instances: readonly RetrievedInstance[] },
   options: QueryRetrieveOptions,
 ): Promise<DimseResponse> {
   const response = await operations.result();
   const { completed, warning, failed } = operations;
-  options.onRetrieved?.({ peer, destination, completed, warning, failed: failed.length });
+  options.onRetrieved?.({ peer, ...what, completed, warning, failed: failed.length });
   return response;
 }

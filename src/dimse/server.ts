@@ -278,10 +278,10 @@ class Acceptor {
       socket,
       info,
       established: false,
-      lastActivity: Date.now(),
+      lastActivity: performance.now(),
     };
     socket.on('data', () => {
-      connection.lastActivity = Date.now();
+      connection.lastActivity = performance.now();
     });
     this.connections.add(connection);
     socket.on('close', () => this.connections.delete(connection));
@@ -393,9 +393,9 @@ class Acceptor {
   /** Lets associations finish, then aborts the rest and waits for every handler. */
   async drain(graceMs: number): Promise<void> {
     this.closing = true;
-    const deadline = Date.now() + graceMs;
+    const deadline = performance.now() + graceMs;
     for (;;) {
-      const now = Date.now();
+      const now = performance.now();
       for (const connection of this.connections) {
         const quiet =
           connection.association.isQuiet && now - connection.lastActivity >= Math.min(QUIET_MS, graceMs);
@@ -408,8 +408,8 @@ class Acceptor {
     for (const { association, established } of this.connections) {
       if (established) association.abort('the server is stopping');
     }
-    const lastWordUntil = Date.now() + LAST_WORD_MS;
-    while (this.connections.size > 0 && Date.now() < lastWordUntil) {
+    const lastWordUntil = performance.now() + LAST_WORD_MS;
+    while (this.connections.size > 0 && performance.now() < lastWordUntil) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     await Promise.all(this.handlers);

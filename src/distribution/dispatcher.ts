@@ -20,6 +20,8 @@ const AT_ONCE = 200;
 const LOOK_EVERY_MS = 5000;
 /** After a refusal by Redis (a full memory) it is asked again after this. */
 const REFUSED_MS = 1000;
+/** A job that vanishes from Redis so often without a result counts as one failed attempt. */
+const LOSSES_TOLERATED = 5;
 /** Failed attempts that a worker may make before BullMQ gives a job up: what fails is the way, which heals. */
 const MANY_ATTEMPTS = 1_000_000;
 /** Rules' priorities end here; BullMQ counts the other way round, from 1. */
@@ -83,6 +85,8 @@ interface Outstanding {
   priority: number;
   queue: string;
   published: 'no' | 'now' | 'yes';
+  /** How often it vanished while Redis was there. */
+  losses: number;
   /** Resolves with what became of the file that came back. */
   keeping?: Promise<Verdict>;
   resolve(file: ReturnedFile): void;
@@ -163,12 +167,14 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
     };
   }
 
-  async function look(): Promise<void> {
+  /** @param again Redis was away: what it has lost meanwhile is nobody's fault. */
+  async function look(again = false): Promise<void> {
     if (looking || stopped || redis.client.status !== 'ready') return;
     looking = true;
     try {
       const entries = [...outstanding.values()].filter(({ published }) => published === 'yes');
-      for (let at = 0; at < entries.length; at += AT_ONCE) await lookAt(entries.slice(at, at + AT_ONCE));
+      for (let at = 0; at < entries.length; at += AT_ONCE)
+        await lookAt(entries.slice(at, at + AT_ONCE), again);
     } catch {
       // The connection went: the next look comes with the next one.
     } finally {
@@ -176,7 +182,7 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
     }
   }
 
-  async function lookAt(entries: Outstanding[]): Promise<void> {
+  async function lookAt(entries: Outstanding[], again: boolean): Promise<void> {
     const pipeline = redis.client.pipeline();
     for (const { queue, job } of entries) {
       pipeline.hmget(`${PREFIX}:${queue}:${jobId(job.instance)}`, 'timestamp', 'finishedOn');
@@ -190,7 +196,9 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
       if (timestamp !== null && finishedOn === null) continue;
       if (finishedOn !== null) await queueNamed(entry.queue).remove(jobId(entry.job.instance));
       lost += 1;
-      publish(entry);
+      if (!again) entry.losses += 1;
+      if (entry.losses <= LOSSES_TOLERATED) publish(entry);
+      else entry.reject(new Error(`workers ended it ${entry.losses} times without a result`));
     }
     if (lost > 0) o.onRepublished?.(lost);
   }
@@ -199,15 +207,15 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
     outstanding.delete(instance);
   }
 
-  const looks = setInterval(look, o.lookEveryMs ?? LOOK_EVERY_MS);
+  const looks = setInterval(() => void look(), o.lookEveryMs ?? LOOK_EVERY_MS);
   looks.unref();
-  redis.onReady(() => void look());
+  redis.onReady(() => void look(true));
 
   return {
     get outstanding() {
       return outstanding.size;
     },
-    look,
+    look: () => look(),
     correct({ source, derivation, safeguards, signal }) {
       if (stopped) return Promise.reject(stopping());
       if (signal?.aborted) return Promise.reject(signal.reason);
@@ -234,6 +242,7 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
           priority: source.priority,
           queue: queueOf(identityOf(derivation)),
           published: 'no',
+          losses: 0,
           resolve(file) {
             signal?.removeEventListener('abort', onAbort);
             resolve(file);

@@ -1,13 +1,15 @@
 /**
- * Where a gateway serves its workers: WADO-RS for the sources, and the way back for what was derived or why not. Every
+ * Where a gateway serves its workers: WADO-RS for the sources (instances, a
+ * single part), and the way back for what was derived or why not. Every
  * request needs the shared secret; nothing is listed, only what a job names can be had.
  */
 import { createHash } from 'node:crypto';
+import { createReadStream, readFile as readWhole } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import type { Router } from 'express';
-import express from 'express';
+import { pipeline } from 'node:stream/promises';
+import type { Instance } from '../archive/index.js';
 import type { Dispatcher, Verdict } from './dispatcher.js';
 import {
   correctionFailure,
@@ -21,8 +23,8 @@ import { isBearerOf } from './secret.js';
 export interface WorkerPortOptions {
   secret: string;
   dispatcher: Pick<Dispatcher, 'returned' | 'failed'>;
-  /** WADO-RS over the archive; who may read is decided here. */
-  retrieve: Router;
+  /** The instance under these UIDs whose file is whole: of its versions the one that counts. */
+  find(study: string, series: string, sop: string): Instance | undefined;
   /** The gateway's data folder. */
   data: string;
   /** Bytes of the largest derived instance. */
@@ -60,14 +62,41 @@ function jsonOf(text: string): unknown {
   }
 }
 
+/** Larger files are streamed. */
+const AT_ONCE_BYTES = 4 * 1024 * 1024;
+const INSTANCE = /^\/dicom-web\/studies\/([0-9.]{1,64})\/series\/([0-9.]{1,64})\/instances\/([0-9.]{1,64})$/;
+
 const STATUS: Record<Verdict, number> = { kept: 204, unwanted: 409, later: 503 };
 
 /** The requests of workers: GET /dicom-web/…, PUT /instances/{id}/derived, POST /instances/{id}/failure. */
 export function createWorkerPort(o: WorkerPortOptions): RequestListener {
-  const app = express();
-  app.disable('x-powered-by');
-  app.use('/dicom-web', o.retrieve);
-  app.use((_request, response) => void response.status(404).end());
+  /** Retrieve Instance as a single part, as stored (PS3.18 10.4). */
+  async function source(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const [, study, series, sop] = INSTANCE.exec(request.url ?? '') ?? [];
+    if (study === undefined || series === undefined || sop === undefined) {
+      throw new Refused(404, 'there is nothing at this address');
+    }
+    if (request.method !== 'GET') throw new Refused(405, 'GET is expected');
+    if (!/(^|,)\s*(application\/dicom|\*\/\*)/.test(request.headers.accept ?? '*/*')) {
+      throw new Refused(406, 'only application/dicom, a single part, as stored, is had here');
+    }
+    const instance = o.find(study, series, sop);
+    if (instance === undefined) throw new Refused(404, `no instance ${sop} is held here`);
+    const headers = {
+      'Content-Type': `application/dicom; transfer-syntax=${instance.transferSyntax}`,
+      'Content-Length': instance.bytes,
+    };
+    if (instance.bytes > AT_ONCE_BYTES) {
+      response.writeHead(200, headers);
+      await pipeline(createReadStream(instance.path, { end: instance.bytes - 1 }), response);
+      return;
+    }
+    const file = await new Promise<Buffer>((resolve, reject) => {
+      readWhole(instance.path, (error, bytes) => (error ? reject(error) : resolve(bytes)));
+    });
+    if (file.length !== instance.bytes) throw new Refused(500, `the file of ${sop} has changed its size`);
+    response.writeHead(200, headers).end(file);
+  }
 
   async function derived(request: IncomingMessage, instance: number): Promise<Verdict> {
     const header = request.headers[RESULT_HEADER];
@@ -101,6 +130,7 @@ export function createWorkerPort(o: WorkerPortOptions): RequestListener {
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
+      if (request.url?.startsWith('/dicom-web/')) return await source(request, response);
       const match = /^\/instances\/(\d{1,15})\/(derived|failure)$/.exec(request.url ?? '');
       if (match === null) throw new Refused(404, 'there is nothing at this address');
       const instance = Number(match[1]);
@@ -112,7 +142,7 @@ export function createWorkerPort(o: WorkerPortOptions): RequestListener {
       response.writeHead(STATUS[verdict]).end();
     } catch (error) {
       if (!(error instanceof Refused)) o.onError?.(error);
-      if (response.headersSent || request.destroyed) return;
+      if (response.headersSent) return void response.destroy();
       const refused =
         error instanceof Refused ? error : new Refused(500, 'the gateway failed; its log says why');
       response.writeHead(refused.status, { 'Content-Type': 'application/json', Connection: 'close' });
@@ -125,8 +155,7 @@ export function createWorkerPort(o: WorkerPortOptions): RequestListener {
       response.writeHead(401, { 'WWW-Authenticate': 'Bearer', Connection: 'close' }).end();
       return;
     }
-    if (request.url?.startsWith('/dicom-web/')) app(request, response);
-    else void answer(request, response);
+    void answer(request, response);
   };
 }
 

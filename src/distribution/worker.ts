@@ -131,7 +131,15 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
 
   async function handle(model: WorkerModel, bullJob: BullJob): Promise<JobEnd> {
     const parsed = correctionJob.safeParse(bullJob.data);
-    if (!parsed.success) return { outcome: 'unwanted', gateway: '', sop: '', reason: 'the job is malformed' };
+    if (!parsed.success) {
+      const wrong = parsed.error.issues.map(({ path }) => path.join('.')).join(', ');
+      return {
+        outcome: 'unwanted',
+        gateway: '',
+        sop: '',
+        reason: `job ${bullJob.id} is malformed: ${wrong}`,
+      };
+    }
     const job = parsed.data;
     const { sop } = job;
     const gateway = await gateways.find(job.gateway);

@@ -6,6 +6,7 @@ export {
 } from './batching.js';
 export { type Diagnosis, diagnose } from './doctor.js';
 export { usableCores } from './engines/cores.js';
+export { graphicsDevices, nvidiaDevices, whyNot } from './engines/devices.js';
 export {
   type BatchShape,
   ENGINE_NAMES,
@@ -19,6 +20,7 @@ export {
   type EngineRefusal,
 } from './engines/engine.js';
 export { type EngineOptions, openEngine } from './engines/open.js';
+export { type ProbeAnswer, tryProvider } from './engines/probe.js';
 export {
   type LoadedModel,
   loadModel,

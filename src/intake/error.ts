@@ -6,6 +6,7 @@ export type IntakeErrorCode =
   | 'malformed'
   | 'mismatch'
   | 'disk-full'
+  | 'quota-exceeded'
   | 'duplicate-conflict'
   | 'io';
 
@@ -19,6 +20,7 @@ const statusOf: Record<IntakeErrorCode, number> = {
   malformed: 0xc000,
   mismatch: 0xa900,
   'disk-full': 0xa700,
+  'quota-exceeded': 0xa700,
   'duplicate-conflict': 0x0111,
   io: 0x0110,
 };

@@ -11,3 +11,5 @@ export {
   type IntakeOptions,
   routingOf,
 } from './intake.js';
+export type { Quota } from './quota.js';
+export type { RoomLevel } from './room.js';

@@ -21,7 +21,9 @@ import {
 } from '../series/index.js';
 import { indexedAttributesOf, type ObjectHeader, type ObjectReader } from './dicom.js';
 import { IntakeError, intakeErrorOf } from './error.js';
+import { createQuotas, type Quota } from './quota.js';
 import { type ReadablePart, Receiving } from './receiving.js';
+import { watchRoom } from './room.js';
 
 /** Kind of the jobs that correct one instance; key and payload `instance` are its row id. */
 export const correctKind = 'correct';
@@ -52,8 +54,8 @@ export interface Intake {
   }): IncomingInstance;
   /** STOW-RS: a whole part 10 file follows, kept as it is. `study`: the one that the request names. */
   beginFile(m: { source: Source; study?: string; association?: string }): IncomingInstance;
-  /** Whether there is room on the disk for more. */
-  acceptMore(): true | { reject: 'transient'; reason: string };
+  /** Whether there is room on the disk for another sender; `full`: not even for another object. */
+  acceptMore(): true | { reject: 'transient'; reason: string; full: boolean };
 }
 
 export type DuplicatePolicy = 'keep-version' | 'keep-first' | 'refuse';
@@ -67,8 +69,10 @@ export interface IntakeOptions<D> {
   rules: readonly Rule[];
   /** What to do with other bytes under a known study, series and SOP Instance UID. */
   duplicates: DuplicatePolicy;
-  /** Below this, objects are refused with "out of resources". Default 0. */
-  minFreeBytes?: number;
+  /** Free bytes on the archive's disk below which nobody new is let in, and below which every object is refused. Default 0. */
+  disk?: { low: number; critical: number };
+  /** The most that is kept of one source. */
+  quotas?: readonly Quota[];
   /** Larger objects are checked in their file instead of in memory. Default 64 MiB. */
   inMemoryBytes?: number;
 }
@@ -89,25 +93,16 @@ interface Inspected<D> {
   dataSet?: Buffer;
 }
 
-/** How often the free space is asked for. */
-const freeSpaceEveryMs = 2000;
-
 export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void } {
   const { archive, queue, tracker, events, dicom } = o;
-  const minFree = o.minFreeBytes ?? 0;
   const inMemory = o.inMemoryBytes ?? 64 * 1024 * 1024;
-  let free = Number.POSITIVE_INFINITY;
   let large: Promise<unknown> = Promise.resolve();
-  const measure = () =>
-    archive.freeBytes().then(
-      (bytes) => {
-        free = bytes;
-      },
-      () => {},
-    );
-  const timer = minFree > 0 ? setInterval(measure, freeSpaceEveryMs) : undefined;
-  timer?.unref();
-  if (minFree > 0) void measure();
+  const quotas = createQuotas(archive, o.quotas ?? []);
+  const room = watchRoom({
+    freeBytes: () => archive.freeBytes(),
+    ...(o.disk ?? { low: 0, critical: 0 }),
+    onChange: (change) => events.emit('room', change),
+  });
 
   function begin(prefix: () => Buffer, expected: Expected): IncomingInstance {
     const startedAt = performance.now();
@@ -119,12 +114,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
     } catch (error) {
       failure = intakeErrorOf(error);
     }
-    if (free < minFree) {
-      failure = new IntakeError(
-        'disk-full',
-        `only ${free} bytes are free on the archive's disk, ${minFree} are wanted`,
-      );
-    }
+    if (room.level() === 'critical') failure = new IntakeError('disk-full', room.reason());
     return {
       async write(chunk) {
         if (over) throw new Error('the object has been committed or aborted');
@@ -250,8 +240,9 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
       header.seriesInstanceUid,
       header.sopInstanceUid,
     );
+    const wasHere = versions.length > 0 || archive.removedAt(header) !== undefined;
     const digest =
-      inspected.dataSet !== undefined && versions.length > 0
+      inspected.dataSet !== undefined && wasHere
         ? await digestOf(header.transferSyntaxUid, inspected.dataSet)
         : inspected.digest;
     const same = versions.find((version) => version.digest === digest);
@@ -282,36 +273,44 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
     }
     const values = (keyword: string) => dicom.strings(header.dataSet, keyword);
     const ownSeries = isDerivedSeries(header);
-    const classification = classificationOf(header, ownSeries);
+    const removedAt = digest === undefined ? undefined : archive.removedAt(header, digest);
+    const classification =
+      removedAt === undefined
+        ? classificationOf(header, ownSeries)
+        : rememberedAs(classificationOf(header, ownSeries), removedAt);
     const version = (latest?.version ?? 0) + 1;
-    const stored = await archive.add(
-      receiving.part(),
-      {
-        ...about,
-        version,
-        sopClass: header.sopClassUid,
-        transferSyntax: header.transferSyntaxUid,
-        ...(digest !== undefined && { digest }),
-        dataSetOffset,
-        origin: 'received',
-        source: expected.source,
-        receivedAt: archive.clock.now(),
-        current: !ownSeries,
-        attributes: indexedAttributesOf(dicom, header.dataSet),
-        ...routingOf(classification),
-      },
-      (instance) => {
-        if (version > 1) {
-          archive.audit('other object under a known UID kept as a version', {
-            ...about,
-            detail: `version ${version}, sha256 ${digest}`,
-          });
-        }
-        if (ownSeries) return;
-        tracker.received(instance, classification.rule, expectedCount(values), expected.association);
-        if (classification.kind === 'correct') enqueue(instance);
-      },
+    const part = receiving.part();
+    const stored = await quotas.within(expected.source, part.bytes, () =>
+      archive.add(
+        part,
+        {
+          ...about,
+          version,
+          sopClass: header.sopClassUid,
+          transferSyntax: header.transferSyntaxUid,
+          ...(digest !== undefined && { digest }),
+          dataSetOffset,
+          origin: 'received',
+          source: expected.source,
+          receivedAt: archive.clock.now(),
+          current: !ownSeries,
+          attributes: indexedAttributesOf(dicom, header.dataSet),
+          ...routingOf(classification),
+        },
+        (instance) => {
+          if (version > 1) {
+            archive.audit('other object under a known UID kept as a version', {
+              ...about,
+              detail: `version ${version}, sha256 ${digest}`,
+            });
+          }
+          if (ownSeries) return;
+          tracker.received(instance, classification.rule, expectedCount(values), expected.association);
+          if (classification.kind === 'correct') enqueue(instance);
+        },
+      ),
     );
+    room.taken(part.bytes);
     return { outcome: version === 1 ? 'stored' : 'new-version', instance: stored };
   }
 
@@ -367,15 +366,21 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
       ),
     beginFile: (m) => begin(() => Buffer.alloc(0), m),
     acceptMore: () =>
-      free >= minFree
+      room.level() === 'enough'
         ? true
-        : {
-            reject: 'transient',
-            reason: `only ${free} bytes are free on the archive's disk, ${minFree} are wanted`,
-          },
-    close() {
-      clearInterval(timer);
-    },
+        : { reject: 'transient', reason: room.reason(), full: room.level() === 'critical' },
+    close: () => room.close(),
+  };
+}
+
+/** What was done with once is not done with again because it is sent again. */
+function rememberedAs(classification: Classification, removedAt: number): Classification {
+  if (classification.kind === 'left-alone') return classification;
+  const day = new Date(removedAt).toISOString().slice(0, 10);
+  return {
+    kind: 'left-alone',
+    rule: classification.rule,
+    reason: `the same object was here before and was removed by retention on ${day}; a retry corrects it again`,
   };
 }
 

@@ -1,7 +1,8 @@
 /** The "correct" job: an instance goes through its model, and what comes out is in the archive before the job ends. */
+import { rm } from 'node:fs/promises';
 import {
   type Archive,
-  digestOf,
+  digestOfPieces,
   type IndexedAttributes,
   type Instance,
   type InstanceFlag,
@@ -9,6 +10,7 @@ import {
   type Source,
   smallBytes,
 } from '../archive/index.js';
+import { contentsOf } from '../correction/index.js';
 import type { Safeguards } from '../inference/index.js';
 import { correctKind } from '../intake/index.js';
 import {
@@ -23,8 +25,10 @@ import type { PipelineEmitter, SeriesTracker } from '../series/index.js';
 
 /** What the correction folder's Corrector gives back for one instance. */
 export interface CorrectedFile {
-  /** Part 10 file of the derived instance. */
+  /** Part 10 file of the derived instance; when there are `pixels`, what precedes them. */
   file: Buffer;
+  /** The rest of the file, in the scratch file of the request. */
+  pixels?: { path: string; bytes: number };
   study: string;
   series: string;
   sop: string;
@@ -46,6 +50,8 @@ export interface Model<D> {
     correct(r: {
       path: string;
       derivation: D;
+      /** A name for a file that large derived frames may be written to; this side removes it. */
+      scratch: string;
       safeguards?: Safeguards;
       signal?: AbortSignal;
       /** The instance whose file `path` is. */
@@ -77,6 +83,8 @@ export interface CorrectingOptions<D> {
   retry: RetryPolicy;
   /** An instance that takes longer is tried again; `none` where others see to that. Default 10 minutes. */
   timeoutMs?: number | 'none';
+  /** See the queue's option of this name. */
+  gatherMs?: number;
 }
 
 const ownSource: Source = { protocol: 'file', peer: 'mcnet', address: '' };
@@ -136,9 +144,34 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       await db.commit(() => finish(ready));
       return;
     }
+    const scratch = archive.files.scratchPath();
+    try {
+      await deriveAnew(source, derivation, model, { context, uids, finish, scratch });
+    } finally {
+      await rm(scratch, { force: true });
+    }
+  }
+
+  async function deriveAnew(
+    source: Instance,
+    derivation: D,
+    model: Model<D>,
+    {
+      context,
+      uids,
+      finish,
+      scratch,
+    }: {
+      context: JobContext;
+      uids: { seriesInstanceUid: string; sopInstanceUid: string };
+      finish(derived: Instance): void;
+      scratch: string;
+    },
+  ): Promise<void> {
     const corrected = await model.corrector.correct({
       path: source.path,
       derivation,
+      scratch,
       ...(model.safeguards && { safeguards: model.safeguards(source) }),
       signal: context.signal,
       source,
@@ -168,7 +201,8 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     finish: (derived: Instance) => void,
   ): Promise<Instance> {
     const { dataSetOffset } = o.dicom.readHeader(corrected.file);
-    const digest = await digestOf(corrected.transferSyntax, corrected.file.subarray(dataSetOffset));
+    const bytes = corrected.file.length + (corrected.pixels?.bytes ?? 0);
+    const digest = await digestOfPieces(corrected.transferSyntax, contentsOf(corrected), dataSetOffset);
     const versions = archive
       .versions(corrected.study, corrected.series, corrected.sop)
       .filter((version) => version.origin === 'derived');
@@ -181,11 +215,11 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       return same;
     }
     const memory = archive.files.memory.take();
-    const small = corrected.file.length <= smallBytes;
+    const small = bytes <= smallBytes;
     if (small) memory.append(corrected.file);
     const part = small ? archive.files.partOf(memory) : await archive.files.createPart();
     try {
-      if (!small) await part.write([corrected.file]);
+      if (!small) for await (const piece of contentsOf(corrected)) await part.write([piece]);
       if (same !== undefined) return await archive.heal(part, same, dataSetOffset, () => finish(same));
       const { study, series, sop } = corrected;
       return await archive.add(
@@ -234,6 +268,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       concurrency: o.concurrency,
       retry: o.retry,
       ...(o.timeoutMs !== 'none' && { timeoutMs: o.timeoutMs ?? defaultTimeoutMs }),
+      ...(o.gatherMs !== undefined && { gatherMs: o.gatherMs }),
       onDead(job, error) {
         const id = Number(job.payload.instance);
         const source = archive.get(id);

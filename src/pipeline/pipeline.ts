@@ -12,8 +12,10 @@ import {
   type Intake,
   indexedAttributesOf,
   type ObjectReader,
+  type Quota,
 } from '../intake/index.js';
 import { openEmbeddedQueue, type Queue, type RetryPolicy } from '../queue/index.js';
+import { createRetention, type Retention, type RetentionLimits } from '../retention/index.js';
 import {
   type CompletenessDefaults,
   createSeriesIndex,
@@ -35,7 +37,11 @@ export interface PipelineOptions<S, D> {
   /** Where a rule does not say, and for what no rule matches. */
   complete?: CompletenessDefaults;
   duplicates?: DuplicatePolicy;
-  minFreeBytes?: number;
+  /** Free bytes of the disk below which nobody new is let in, and below which every object is refused. */
+  disk?: { low: number; critical: number };
+  quotas?: readonly Quota[];
+  /** Default: nothing is removed. */
+  retention?: RetentionLimits;
   /** The dicom folder's functions; `S` is its data set, `D` its derivation. */
   dicom: ObjectReader<S> & CorrectingOptions<D>['dicom'];
   models: ReadonlyMap<string, Model<D>>;
@@ -62,6 +68,7 @@ export interface Pipeline {
   readonly intake: Intake;
   readonly series: SeriesIndex;
   readonly delivery: Delivery;
+  readonly retention: Retention;
   readonly events: PipelineEmitter;
   /** What the start found and repaired; to be logged. */
   readonly recovery: Recovery;
@@ -74,6 +81,8 @@ export interface Pipeline {
     idOrUid: number | string,
     review: Pick<Review, 'verdict' | 'comment' | 'reviewer'>,
   ): Promise<Review | undefined>;
+  /** Other rules for what comes from now on, other destinations for what is sent from now on. */
+  reconfigure(next: { rules: readonly Rule[]; destinations: readonly Destination[] }): void;
   /** The association or request with this id is over. */
   associationEnded(id: string): void;
   /** The same for a sender that names the series. */
@@ -82,6 +91,8 @@ export interface Pipeline {
   close(graceMs?: number): Promise<void>;
 }
 
+/** Jobs for other processes are claimed together when they come in quick succession. */
+const elsewhereGatherMs = 5;
 const defaultCompleteness: CompletenessDefaults = { quiet: 5000, maxAge: 600_000 };
 const defaultCorrectRetry: RetryPolicy = { baseMs: 1000, capMs: 300_000, maxAttempts: 8 };
 const defaultDeliverRetry: DeliveryRetry = {
@@ -90,6 +101,8 @@ const defaultDeliverRetry: DeliveryRetry = {
   refusedMs: 60_000,
   maxRefusals: 5,
 };
+
+const keepAll: RetentionLimits = { remember: 365 * 86_400_000, interval: 60_000 };
 
 /**
  * Opens the archive and wires the parts; nothing is corrected or sent before `start()`.
@@ -104,15 +117,19 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
   });
   const tracker = createSeriesTracker(archive, queue, events, o.complete ?? defaultCompleteness);
   const index = createSeriesIndex(archive, queue);
+  let { rules } = o;
   const intake = createIntake({
     archive,
     queue,
     tracker,
     events,
     dicom: o.dicom,
-    rules: o.rules,
+    get rules() {
+      return rules;
+    },
     duplicates: o.duplicates ?? 'keep-version',
-    ...(o.minFreeBytes !== undefined && { minFreeBytes: o.minFreeBytes }),
+    ...(o.disk && { disk: o.disk }),
+    ...(o.quotas && { quotas: o.quotas }),
   });
   const delivery = createDelivery({
     archive,
@@ -132,6 +149,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
     },
   });
 
+  const retention = createRetention(archive, events, o.retention ?? keepAll);
   const stopped = new AbortController();
   let indexing: Promise<unknown> = Promise.resolve();
   const attributesOfFile = (file: Buffer) => {
@@ -169,6 +187,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
     intake,
     series: index,
     delivery,
+    retention,
     events,
     recovery: archive.recovery,
     start() {
@@ -184,10 +203,11 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
         concurrency: o.concurrency?.correct ?? 16,
         retry: { ...defaultCorrectRetry, ...o.retry?.correct },
         ...(o.correctionTimeoutMs !== undefined && { timeoutMs: o.correctionTimeoutMs }),
-        ...(o.elsewhere === true && { timeoutMs: 'none' as const }),
+        ...(o.elsewhere === true && { timeoutMs: 'none' as const, gatherMs: elsewhereGatherMs }),
       });
       delivery.start();
       tracker.start();
+      retention.start();
       indexing = indexMissing(
         archive,
         async (path) => attributesOfFile(await readFile(path)),
@@ -195,10 +215,14 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
       ).catch((error: unknown) => events.emit('listenerError', error));
     },
     retry: (idOrUid) =>
-      replaySeries({ archive, queue, tracker, index, delivery, rules: o.rules, dicom: o.dicom }, idOrUid),
+      replaySeries({ archive, queue, tracker, index, delivery, rules, dicom: o.dicom }, idOrUid),
     async review(idOrUid, review) {
       const view = index.get(idOrUid);
       return view && reviewSeries({ archive, tracker, events }, view, review);
+    },
+    reconfigure(next) {
+      rules = next.rules;
+      delivery.reconfigure(next.destinations);
     },
     associationEnded: (id) => tracker.associationEnded(id),
     senderEnded: (series) => tracker.senderEnded(series),
@@ -206,6 +230,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
       stopped.abort();
       intake.close();
       tracker.stop();
+      await retention.stop();
       await queue.close(graceMs);
       await indexing;
       await archive.close();

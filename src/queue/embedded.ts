@@ -16,6 +16,7 @@ import {
   retryDelay,
   type WorkerOptions,
 } from './queue.js';
+import { clockSetBackMs, noteClock } from './set-back.js';
 
 const defaultLeaseMs = 60_000;
 /** A job that was being worked on at this many deaths of the process is taken for their cause. */
@@ -76,6 +77,17 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
   let closing = false;
 
   db.transaction(() => {
+    const setBackMs = clockSetBackMs(db, clock);
+    if (setBackMs > 0) {
+      const later = 'UPDATE jobs SET run_at = MAX(?1, run_at - ?2) WHERE run_at > ?1';
+      db.run(later, clock.now(), setBackMs);
+      db.run(
+        'UPDATE deliveries SET commitment_due = MAX(?1, commitment_due - ?2) WHERE commitment_due > ?1',
+        clock.now(),
+        setBackMs,
+      );
+    }
+    noteClock(db, clock);
     // The archive has one owner: whoever held these leases is dead.
     db.run(
       `UPDATE jobs SET state = 'queued', attempts = MAX(0, attempts - 1), run_at = ?, token = NULL
@@ -120,14 +132,17 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
     const worker = workers.get(kind);
     if (worker === undefined || worker.scheduled || closing) return;
     worker.scheduled = true;
-    setImmediate(() => {
+    const claimNow = () => {
       worker.scheduled = false;
       try {
         claim(worker);
       } catch {
         sleep(worker, clock.now() + refusedMs);
       }
-    });
+    };
+    const { gatherMs = 0 } = worker.options;
+    if (gatherMs > 0 && worker.running.size > 0) setTimeout(claimNow, gatherMs).unref();
+    else setImmediate(claimNow);
   }
 
   function claim(worker: Worker): void {
@@ -290,6 +305,7 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
   function renew(): void {
     const now = clock.now();
     db.transaction(() => {
+      noteClock(db, clock);
       for (const worker of workers.values()) {
         for (const { job, token, abort } of worker.running) {
           if (abort.signal.aborted) continue;
@@ -370,6 +386,7 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
       }
       try {
         db.transaction(() => {
+          noteClock(db, clock);
           // Not finished in time: due again at the next start, and not taken for a crash.
           for (const { job, token } of running()) {
             db.run(

@@ -49,6 +49,8 @@ export interface WorkerOptions {
   timeoutMs?: number;
   /** Nothing is claimed before this time (milliseconds of the archive's clock); undefined: go on. */
   pausedUntil?: () => number | undefined;
+  /** While jobs are running, further ones are claimed at most so often, several at once: for many short waits. Default 0. */
+  gatherMs?: number;
   /** Runs in the transaction that makes the job a dead letter. */
   onDead?: (job: Job, error: string) => void;
 }

@@ -1,2 +1,2 @@
 /** C-FIND, C-MOVE and C-GET over the archive, for sites that pull (PS3.4 annex C). */
-export { type RetrieveOptions, retrieveServices } from './provider.js';
+export { type RetrieveOptions, retrieveServices, type Transfer } from './provider.js';

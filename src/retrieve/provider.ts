@@ -1,6 +1,6 @@
 /** Query and retrieval over the archive, for the peers that are allowed to. */
 import type { Archive } from '../archive/index.js';
-import { type DataSet, nativeAlternatives, rewriteNative } from '../dicom/index.js';
+import { type DataSet, keywordOf, nativeAlternatives, strings } from '../dicom/index.js';
 import {
   type DimseService,
   type DimseTarget,
@@ -13,6 +13,7 @@ import {
 } from '../dimse/index.js';
 import { IdentifierError, retrieveKeys, type UniqueKeys } from './model.js';
 import { search } from './search.js';
+import { createTranscoder, type Transcoder } from './transcoder.js';
 
 export interface RetrieveOptions {
   archive: Archive;
@@ -20,11 +21,38 @@ export interface RetrieveOptions {
   aeTitle: string;
   permits(peer: PeerInformation): Promise<boolean>;
   targetOf(aeTitle: string): DimseTarget | undefined;
+  /** For the audit trail; the query is text that may name a patient. */
+  onQuery?(about: { peer: PeerInformation; sopClass: string; query: string }): void;
+  /** For the audit trail: instances are about to leave, and have left or not. */
+  onTransfer?(about: Transfer): void;
 }
 
-export function retrieveServices(o: RetrieveOptions): DimseService[] {
+/** Instances that a peer retrieves. */
+export interface Transfer {
+  stage: 'begun' | 'over';
+  peer: PeerInformation;
+  /** AE title that they go to. */
+  destination: string;
+  /** SOP Instance UIDs. */
+  instances: readonly string[];
+  /** Of them, when it is over. */
+  failed: number;
+}
+
+/** The keys of an identifier that have a value, by keyword. */
+function queryText(identifier: DataSet): string {
+  return [...identifier.elements.keys()]
+    .map((tag) => [keywordOf(tag) ?? tag.toString(16).padStart(8, '0'), strings(identifier, tag)] as const)
+    .filter(([, values]) => values.some((value) => value !== ''))
+    .map(([keyword, values]) => `${keyword}=${values.join('\\')}`)
+    .join('\n');
+}
+
+/** `close` ends the thread that writes objects in other transfer syntaxes. */
+export function retrieveServices(o: RetrieveOptions): { services: DimseService[]; close(): Promise<void> } {
   const { archive } = o;
-  return queryRetrieveProviders({
+  const transcoder = createTranscoder();
+  const services = queryRetrieveProviders({
     permits: o.permits,
     targetOf: o.targetOf,
     async *find(identifier, root, signal) {
@@ -34,8 +62,13 @@ export function retrieveServices(o: RetrieveOptions): DimseService[] {
         throw refusalOf(error);
       }
     },
-    select: (identifier, root) => select(archive, identifier, root),
-    onRetrieved({ peer, destination, completed, failed, warning }) {
+    select: (identifier, root) => select(archive, transcoder, identifier, root),
+    onQuery: ({ peer, sopClass, identifier }) =>
+      o.onQuery?.({ peer, sopClass, query: queryText(identifier) }),
+    onRetrieval: ({ peer, destination, instances }) =>
+      o.onTransfer?.({ stage: 'begun', peer, destination, instances: sopsOf(instances), failed: 0 }),
+    onRetrieved({ peer, destination, instances, completed, failed, warning }) {
+      o.onTransfer?.({ stage: 'over', peer, destination, instances: sopsOf(instances), failed });
       archive.db.transaction(() =>
         archive.audit('instances retrieved', {
           detail: `by ${peer.callingAeTitle} (${peer.remoteAddress}) to ${destination}: ${completed} sent, ${warning} with warnings, ${failed} failed`,
@@ -43,6 +76,11 @@ export function retrieveServices(o: RetrieveOptions): DimseService[] {
       );
     },
   });
+  return { services, close: () => transcoder.close() };
+}
+
+function sopsOf(instances: readonly RetrievedInstance[]): string[] {
+  return instances.map(({ sopInstanceUid }) => sopInstanceUid);
 }
 
 function refusalOf(error: unknown): unknown {
@@ -51,7 +89,12 @@ function refusalOf(error: unknown): unknown {
 }
 
 /** Every current instance under the identifier's unique keys. */
-function select(archive: Archive, identifier: DataSet, root: QueryRoot): RetrievedInstance[] {
+function select(
+  archive: Archive,
+  transcoder: Transcoder,
+  identifier: DataSet,
+  root: QueryRoot,
+): RetrievedInstance[] {
   let keys: UniqueKeys;
   try {
     keys = retrieveKeys(identifier, root);
@@ -78,12 +121,13 @@ function select(archive: Archive, identifier: DataSet, root: QueryRoot): Retriev
     sopInstanceUid: sop,
     transferSyntaxUid: stored,
     alternatives: nativeAlternatives(stored),
-    open: (wanted) => open(archive, id, stored, wanted),
+    open: (wanted) => open(archive, transcoder, id, stored, wanted),
   }));
 }
 
 async function open(
   archive: Archive,
+  transcoder: Transcoder,
   id: number,
   stored: string,
   wanted: string,
@@ -92,6 +136,5 @@ async function open(
   const damage = await archive.check(instance);
   if (damage !== undefined) throw new Error(damage);
   if (wanted === stored) return archive.readDataSet(instance);
-  const file = await archive.readFile(instance);
-  return rewriteNative(file.subarray(instance.dataSetOffset), stored, wanted);
+  return transcoder.open(instance.path, wanted);
 }

@@ -60,6 +60,12 @@ export interface PipelineEvents {
   reviewed: [{ study: string; series: string; verdict: 'accepted' | 'rejected'; reviewer: string }];
   /** A destination does not answer (or answers again): nothing is sent before `until`. */
   breaker: [{ destination: string; open: boolean; until?: number; message: string }];
+  /** The archive's disk has passed a watermark, down or up. */
+  room: [{ level: 'enough' | 'low' | 'critical'; freeBytes: number }];
+  /** Retention is about to remove a series: the index still knows it. */
+  removing: [{ study: string; series: string }];
+  /** Retention removed a series, with what was derived from it. */
+  removed: [{ study: string; series: string; instances: number; bytes: number; why: 'age' | 'space' }];
   /** A listener of one of the other events threw. */
   listenerError: [unknown];
 }

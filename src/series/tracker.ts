@@ -403,6 +403,12 @@ export function createSeriesTracker(
     },
     start() {
       running = true;
+      // Received, by a clock that was set back since: a quiet time that begins in the future would not end before it.
+      db.run(
+        `UPDATE series SET opened_at = MIN(opened_at, ?1), last_received_at = MIN(last_received_at, ?1)
+         WHERE origin = 'received' AND completed_at IS NULL`,
+        clock.now(),
+      );
       for (const { id } of db.all<{ id: number }>(
         "SELECT id FROM series WHERE origin = 'received' AND completed_at IS NULL",
       )) {

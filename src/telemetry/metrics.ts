@@ -11,16 +11,20 @@ export interface MetricsSources {
   queues?(): Iterable<{ queue: string; jobs: number; oldestAgeMs: number }>;
   /** Bytes of all instances in the archive. */
   archiveBytes?(): number;
+  /** Bytes free on the archive's disk. */
+  diskFreeBytes?(): Promise<number>;
   /** Associations open now. */
   associations?(): number;
 }
 
 export interface MetricsOptions {
   /** The values that the label `source` may take (AE titles of peers); everybody else counts as "other". */
-  knownSources?: Iterable<string>;
+  knownSources?: () => Iterable<string>;
   /** The values that the label `destination` may take; everything else counts as "other". */
-  knownDestinations?: Iterable<string>;
+  knownDestinations?: () => Iterable<string>;
   sources?: MetricsSources;
+  /** Of the archive's disk, in bytes. */
+  watermarks?: { low: number; critical: number };
   /** Metrics of the process and its event loop too (default). They start timers, which tests may not want. */
   processMetrics?: boolean;
 }
@@ -50,16 +54,31 @@ export interface Metrics {
   flagged(kind: string): void;
   /** A person accepted or rejected a series. */
   reviewed(verdict: 'accepted' | 'rejected'): void;
+  /** Instances, received and derived, that retention removed. */
+  removed(o: { why: 'age' | 'space'; instances: number; bytes: number }): void;
   engine(o: { engine: string; provider: string; device: string; version: string }): void;
+  /** The engine failed, and another took over. */
+  engineFellBack(): void;
   model(o: { name: string; version: string; sha256: string }): void;
+  /** Somebody logged in, or tried to. */
+  login(outcome: 'accepted' | 'refused'): void;
+  /** An HTTP request was refused: without good credentials (401), without the right (403), too many (429). */
+  refused(status: 401 | 403 | 429): void;
+  /** The configuration was read: whether it could be used. `atMs`: when one last could. */
+  configured(o: { used: boolean; atMs: number }): void;
+  /** Whether the audit trail can be written to its file, and sent. */
+  auditing(sink: 'file' | 'syslog', works: boolean): void;
   /** The text that Prometheus reads, and its media type. */
   exposition(): Promise<{ contentType: string; body: string }>;
 }
 
-function bounded(known: Iterable<string> | undefined): (value: string) => string {
-  const values = new Set(known ?? []);
-  values.delete('*');
-  return (value) => (values.has(value) ? value : 'other');
+/** Configuration may change; what it has once named keeps its label. */
+function bounded(known: (() => Iterable<string>) | undefined): (value: string) => string {
+  const values = new Set<string>();
+  return (value) => {
+    if (!values.has(value)) for (const each of known?.() ?? []) values.add(each);
+    return value !== '*' && values.has(value) ? value : 'other';
+  };
 }
 
 /**
@@ -129,12 +148,39 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     'Derived instances by what their destination answered.',
     ['destination', 'outcome'],
   );
+  const logins = counter('mcnet_logins_total', 'Attempts to log in, by how they ended.', ['outcome']);
+  const refusals = counter(
+    'mcnet_http_refusals_total',
+    'HTTP requests refused for want of credentials (401), of a right (403), or for their number (429).',
+    ['status'],
+  );
+  const reloaded = new Gauge({
+    name: 'mcnet_config_last_reload_successful',
+    help: 'Whether the configuration file, as it was last read, is in force; 0 when an older one is.',
+    registers,
+  });
+  const reloadedAt = new Gauge({
+    name: 'mcnet_config_last_reload_success_timestamp_seconds',
+    help: 'When the configuration in force was read.',
+    registers,
+  });
+  const auditWorks = new Gauge({
+    name: 'mcnet_audit_sink_up',
+    help: 'Whether the audit trail can be written to its file, and sent to its repository.',
+    labelNames: ['sink'],
+    registers,
+  });
   const engineInfo = new Gauge({
     name: 'mcnet_engine_info',
     help: 'The engine that runs the network; always 1.',
     labelNames: ['engine', 'provider', 'device', 'version'],
     registers,
   });
+  const fallbacks = counter(
+    'mcnet_engine_fallbacks_total',
+    'Times that an engine failed while it worked and another took over.',
+    [],
+  );
   const modelInfo = new Gauge({
     name: 'mcnet_model_info',
     help: 'The model in use; always 1.',
@@ -171,6 +217,27 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       this.set(sources.archiveBytes?.() ?? 0);
     },
   });
+  const removedInstances = counter(
+    'mcnet_retention_removed_instances_total',
+    'Instances, received and derived, removed to make room, by the limit that asked for it.',
+    ['why'],
+  );
+  const removedBytes = counter('mcnet_retention_removed_bytes_total', 'Bytes removed to make room.', ['why']);
+  const watermarks = new Gauge({
+    name: 'mcnet_disk_watermark_bytes',
+    help: "Free bytes of the archive's disk below which senders are turned away (low) and objects refused (critical).",
+    labelNames: ['level'],
+    registers,
+  });
+  for (const [level, bytes] of Object.entries(options.watermarks ?? {})) watermarks.set({ level }, bytes);
+  new Gauge({
+    name: 'mcnet_disk_free_bytes',
+    help: "Bytes free on the archive's disk.",
+    registers,
+    async collect() {
+      this.set((await sources.diskFreeBytes?.()) ?? 0);
+    },
+  });
   new Gauge({
     name: 'mcnet_associations',
     help: 'DICOM associations open now.',
@@ -202,14 +269,26 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       deliveries.inc({ destination: destinationLabel(destination), outcome }, instances),
     flagged: (kind) => flagged.inc({ kind }),
     reviewed: (verdict) => reviews.inc({ verdict }),
+    removed({ why, instances, bytes }) {
+      removedInstances.inc({ why }, instances);
+      removedBytes.inc({ why }, bytes);
+    },
     engine({ engine, provider, device, version }) {
       engineInfo.reset();
       engineInfo.set({ engine, provider, device, version }, 1);
     },
+    engineFellBack: () => fallbacks.inc(),
     model({ name, version, sha256 }) {
       modelInfo.reset();
       modelInfo.set({ name, version, sha256 }, 1);
     },
+    configured({ used, atMs }) {
+      reloaded.set(used ? 1 : 0);
+      reloadedAt.set(atMs / 1000);
+    },
+    auditing: (sink, works) => auditWorks.set({ sink }, works ? 1 : 0),
+    login: (outcome) => logins.inc({ outcome }),
+    refused: (status) => refusals.inc({ status: String(status) }),
     async exposition() {
       return { contentType: registry.contentType, body: await registry.metrics() };
     },

@@ -1,9 +1,12 @@
 import { json, type Request, type Response, Router } from 'express';
 import { encodePng, type Picture } from '../dicomweb/index.js';
 import { COMMENT_LENGTH } from '../series/index.js';
-import type { PreviewKind } from './preview.js';
+import { principalOf } from './access-guard.js';
+import { openApiDocument } from './openapi/index.js';
+import { PREVIEWS, type PreviewKind } from './preview.js';
 import { readerName } from './principal.js';
 import {
+  type ConfigurationView,
   type ProvenanceView,
   type ReviewView,
   SERIES_STATES,
@@ -32,12 +35,13 @@ export interface ApiParts {
   /** All reviews, the latest first. */
   reviews(series: string): ReviewView[] | undefined;
   status(): StatusView | Promise<StatusView>;
+  /** Absent where the server was started without a configuration file. */
+  configuration?: { state(): ConfigurationView; reload(why: string): ConfigurationView } | undefined;
   /** One frame (from 1) of an instance as a picture; undefined when there is none. */
   preview(instance: number, of: PreviewKind, frame: number): Promise<Picture | undefined>;
 }
 
 const BODY_BYTES = 16 * 1024;
-const PREVIEWS: readonly PreviewKind[] = ['source', 'derived', 'residual'];
 
 function refuse(response: Response, status: number, error: string): void {
   response.status(status).json({ error });
@@ -139,6 +143,25 @@ export function createApi(parts: ApiParts): Router {
       of === 'source' ? 'private, max-age=3600, immutable' : 'private, max-age=60',
     );
     response.type('png').send(await encodePng(picture));
+  });
+
+  const description = openApiDocument();
+  router.get('/openapi.json', (_request, response) => {
+    response.json(description);
+  });
+
+  const noFile = 'the server was started without a configuration file';
+
+  router.get('/configuration', (_request, response) => {
+    if (parts.configuration) response.json(parts.configuration.state());
+    else refuse(response, 404, noFile);
+  });
+
+  router.post('/configuration/reload', (_request, response) => {
+    if (!parts.configuration) return refuse(response, 404, noFile);
+    const who = principalOf(response)?.name;
+    const state = parts.configuration.reload(`asked for by ${who}`);
+    response.status(state.problem === undefined ? 200 : 422).json(state);
   });
 
   router.get('/status', async (_request, response) => {

@@ -1,16 +1,35 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Router } from 'express';
+import type { Access } from '../access/index.js';
 import type { Config } from '../config/index.js';
 import type { Logger, Metrics } from '../telemetry/index.js';
+import { guard, type Refusals } from './access-guard.js';
 import { type ApiParts, createApi } from './api.js';
+import { type Disclosures, disclosing } from './disclosure.js';
 import { createEventStream } from './event-stream.js';
 import { createFetchApi, type FetchParts } from './fetch-api.js';
+import { createLogin, type LoginEvents } from './login.js';
 import { createReaderStudyApi, type ReaderStudyParts } from './reader-study-api.js';
-import { crossOrigin, knownHosts, sameOrigin, securityHeaders } from './security.js';
+import { createAccessTable } from './route-access.js';
+import {
+  crossOrigin,
+  knownHosts,
+  promptBody,
+  sameOrigin,
+  securityHeaders,
+  strictTransport,
+} from './security.js';
 import type { Readiness } from './views.js';
 
 export interface WebParts extends ApiParts, FetchParts, Omit<ReaderStudyParts, 'series' | 'slices'> {
-  config: Pick<Config, 'http'>;
+  config: Pick<Config, 'http' | 'access'>;
+  access: Access;
+  /** The name of the DICOMweb client at an address. */
+  peerAt(address: string): Promise<string | undefined>;
+  /** Who came, who went, who was refused, and who saw or did what. */
+  accessEvents: LoginEvents & Refusals & Disclosures;
   metrics: Pick<Metrics, 'exposition'>;
   logger: Pick<Logger, 'error' | 'debug'>;
   /** Whether everything that a slice needs is there. */
@@ -29,6 +48,21 @@ export interface WebApp {
 
 /** The page's files, as Vite built them. */
 const UI = fileURLToPath(new URL('./ui', import.meta.url));
+/** Beside the sources, or where a package keeps them; the same in both from dist/src/web. */
+const LOGIN = fileURLToPath(new URL('../../../src/web/login', import.meta.url));
+
+/** How often an event stream's credentials are looked at again. */
+const RECHECK_MS = 15_000;
+/** Small bodies are whole by then. */
+const BODY_MS = 30_000;
+
+/** The paths under which a folder's files are served. */
+function filesOf(folder: string): string[] {
+  const names = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length));
+  return ['/', ...names.map((name) => encodeURI(name.replaceAll('\\', '/')))];
+}
 
 /** Errors become a sentence without internals; what happened stands in the log. */
 function errorAnswer(logger: WebParts['logger']): ErrorRequestHandler {
@@ -55,7 +89,24 @@ export function createWebApp(parts: WebParts): WebApp {
   const app = express();
   app.disable('x-powered-by');
   app.set('query parser', 'simple');
-  app.use(securityHeaders);
+  const { access } = parts;
+  app.set('trust proxy', parts.config.access?.proxy?.addresses ?? false);
+  app.use(
+    securityHeaders,
+    strictTransport((request) => access.isSecure(request)),
+    promptBody(BODY_MS),
+  );
+  app.use('/dicom-web', crossOrigin(parts.config.http.cors));
+  app.use(
+    guard({
+      access,
+      table: createAccessTable(filesOf(UI), parts.config.access?.open ?? ['health', 'metrics']),
+      limits: parts.config.access,
+      peerAt: (address) => parts.peerAt(address),
+      refusals: parts.accessEvents,
+    }),
+    disclosing(parts.accessEvents),
+  );
 
   // Probes and Prometheus come under names of the cluster's, and see nothing that is worth a rebinding.
   app.get('/healthz', (_request, response) => {
@@ -75,10 +126,25 @@ export function createWebApp(parts: WebParts): WebApp {
     view: (series) => parts.series.get(series),
   });
   app.use(knownHosts([parts.config.http.host, ...parts.config.http.allowedHosts]));
-  app.use('/dicom-web', crossOrigin(parts.config.http.cors));
   app.use(sameOrigin);
+  app.use(
+    createLogin({
+      access,
+      loginsPerMinute: parts.config.access?.rate.logins ?? Number.MAX_SAFE_INTEGER,
+      events: parts.accessEvents,
+    }),
+  );
+  app.use(express.static(LOGIN, { index: false, redirect: false, cacheControl: false }));
   app.use('/dicom-web', parts.dicomWeb);
-  app.get('/api/events', (request, response) => events.handle(request, response));
+  app.get('/api/events', (request, response) => {
+    events.handle(request, response);
+    // A stream goes on for hours: it ends when its session does.
+    const check = setInterval(() => {
+      const identity = access.identify(request);
+      if (!identity || 'forged' in identity) response.end();
+    }, RECHECK_MS);
+    response.once('close', () => clearInterval(check));
+  });
   app.use('/api/reader-studies', createReaderStudyApi(parts));
   app.use('/api', createApi(parts), createFetchApi(parts));
   app.get('/reader-study', (request, response, next) => {

@@ -7,9 +7,15 @@ export class ClientError extends Error {
 
 const TIMEOUT_MS = 30_000;
 
+/** A running server, and the token that it asks for. */
+export interface ServerAddress {
+  url: string;
+  token?: string;
+}
+
 /** @throws ClientError */
 export async function ask<Answer>(
-  server: string,
+  { url: server, token }: ServerAddress,
   path: string,
   method: 'GET' | 'POST' = 'GET',
   body?: unknown,
@@ -25,12 +31,14 @@ export async function ask<Answer>(
   try {
     response = await fetch(url, {
       method,
+      headers: {
+        Accept: 'application/json',
+        ...(token !== undefined && { Authorization: `Bearer ${token}` }),
+        ...(body !== undefined && { 'Content-Type': 'application/json' }),
+      },
       signal: AbortSignal.timeout(TIMEOUT_MS),
       redirect: 'error',
-      ...(body !== undefined && {
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      }),
+      ...(body !== undefined && { body: JSON.stringify(body) }),
     });
     text = await response.text();
   } catch (error) {
@@ -57,7 +65,7 @@ export async function ask<Answer>(
 
 /** Series, the latest first. @throws ClientError */
 export async function listSeries(
-  server: string,
+  server: ServerAddress,
   filter: { state?: readonly string[]; limit?: number } = {},
 ): Promise<SeriesView[]> {
   const query = new URLSearchParams();
@@ -68,18 +76,21 @@ export async function listSeries(
 }
 
 /** One series. @throws ClientError */
-export function showSeries(server: string, series: string): Promise<SeriesView> {
+export function showSeries(server: ServerAddress, series: string): Promise<SeriesView> {
   return ask(server, `/api/series/${encodeURIComponent(series)}`);
 }
 
 /** Does again what failed of a series. @returns how much, by kind. @throws ClientError */
-export async function retrySeries(server: string, series: string): Promise<Readonly<Record<string, number>>> {
+export async function retrySeries(
+  server: ServerAddress,
+  series: string,
+): Promise<Readonly<Record<string, number>>> {
   const path = `/api/series/${encodeURIComponent(series)}/retry`;
   const { retried } = await ask<{ retried: Record<string, number> }>(server, path, 'POST');
   return retried;
 }
 
 /** The server as a whole. @throws ClientError */
-export function serverStatus(server: string): Promise<StatusView> {
+export function serverStatus(server: ServerAddress): Promise<StatusView> {
   return ask(server, '/api/status');
 }

@@ -1,5 +1,5 @@
 import type { Fetch } from '../fetch/index.js';
-import { ask } from './client.js';
+import { ask, type ServerAddress } from './client.js';
 
 /** Which series are meant; see `POST /api/fetch`. */
 export interface FetchRequest {
@@ -14,18 +14,18 @@ export interface FetchRequest {
 }
 
 /** Asks a running server to fetch series. @throws ClientError */
-export async function requestFetch(server: string, request: FetchRequest): Promise<Fetch[]> {
+export async function requestFetch(server: ServerAddress, request: FetchRequest): Promise<Fetch[]> {
   const { fetches } = await ask<{ fetches: Fetch[] }>(server, '/api/fetch', 'POST', request);
   return fetches;
 }
 
 /** One fetch. @throws ClientError */
-export function showFetch(server: string, id: number): Promise<Fetch> {
+export function showFetch(server: ServerAddress, id: number): Promise<Fetch> {
   return ask(server, `/api/fetch/${id}`);
 }
 
 /** Fetches, the latest first. @throws ClientError */
-export async function listFetches(server: string, limit: number): Promise<Fetch[]> {
+export async function listFetches(server: ServerAddress, limit: number): Promise<Fetch[]> {
   const { fetches } = await ask<{ fetches: Fetch[] }>(server, `/api/fetch?limit=${limit}`);
   return fetches;
 }

@@ -8,7 +8,8 @@ export interface PreviewFrame {
   inverted?: boolean;
 }
 
-export type PreviewKind = 'source' | 'derived' | 'residual';
+export const PREVIEWS = ['source', 'derived', 'residual'] as const;
+export type PreviewKind = (typeof PREVIEWS)[number];
 
 /** Where a grey scale begins and ends, in stored values. */
 export interface GreyWindow {

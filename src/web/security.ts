@@ -10,7 +10,7 @@ const CONTENT_SECURITY_POLICY = [
   "img-src 'self'",
   "connect-src 'self'",
   "base-uri 'none'",
-  "form-action 'none'",
+  "form-action 'self'",
   "frame-ancestors 'none'",
 ].join('; ');
 
@@ -27,6 +27,31 @@ export function securityHeaders(_request: Request, response: Response, next: Nex
     'Cache-Control': 'no-store',
   });
   next();
+}
+
+/** RFC 6797: a browser that has reached this host by TLS does not do without any more. */
+export function strictTransport(isSecure: (request: Request) => boolean) {
+  return (request: Request, response: Response, next: NextFunction): void => {
+    if (isSecure(request)) response.set('Strict-Transport-Security', 'max-age=31536000');
+    next();
+  };
+}
+
+/**
+ * Cuts off a request whose body is not there in time: one that drips in byte by byte would hold its connection for
+ * ever. DICOMweb's large bodies are not meant; they are bounded by silence alone.
+ */
+export function promptBody(ms: number) {
+  return (request: Request, response: Response, next: NextFunction): void => {
+    if (!request.complete && !request.path.startsWith('/dicom-web/')) {
+      const timer = setTimeout(() => {
+        if (!request.complete) request.socket.destroy();
+      }, ms);
+      request.once('end', () => clearTimeout(timer));
+      response.once('close', () => clearTimeout(timer));
+    }
+    next();
+  };
 }
 
 /** The host's name in a Host header, in lower case, without port and brackets; undefined when malformed. */
@@ -88,11 +113,18 @@ export function crossOrigin(origins: readonly string[]) {
       .status(204)
       .set({
         'Access-Control-Allow-Methods': 'GET, HEAD, POST',
-        'Access-Control-Allow-Headers': 'Accept, Content-Type, X-Requested-With',
+        'Access-Control-Allow-Headers': 'Accept, Authorization, Content-Type, X-Requested-With',
         'Access-Control-Max-Age': '600',
       })
       .end();
   };
+}
+
+/** Whether a browser says that a page of this origin asked: it sends one of the two headers with every form and fetch. */
+export function comesFromHere(request: Request): boolean {
+  const origin = request.get('origin');
+  if (origin !== undefined) return hostOf(origin) === request.get('host');
+  return request.get('sec-fetch-site') === 'same-origin';
 }
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);

@@ -1,5 +1,7 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
 export interface WebServer {
@@ -8,6 +10,34 @@ export interface WebServer {
   url: string;
   /** Takes no more connections, waits for the requests under way, and cuts off what is left after the grace time. */
   close(graceMs?: number): Promise<void>;
+}
+
+/** PEM files: our certificate with its chain, and its key. */
+export interface WebTls {
+  certificate: string;
+  key: string;
+}
+
+function pem(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    throw new Error(`http.tls: ${file} cannot be read (${code})`, { cause: error });
+  }
+}
+
+const LIMITS = { requestTimeout: 0, headersTimeout: 20_000, keepAliveTimeout: 65_000, noDelay: true };
+
+function serverFor(app: RequestListener, tls: WebTls | undefined): Server {
+  if (!tls) return createServer(LIMITS, app);
+  const files = { cert: pem(tls.certificate), key: pem(tls.key) };
+  try {
+    return createTlsServer({ ...LIMITS, ...files, minVersion: 'TLSv1.2', handshakeTimeout: 20_000 }, app);
+  } catch (error) {
+    const why = (error as Error).message;
+    throw new Error(`http.tls: ${tls.certificate} and ${tls.key} cannot be used: ${why}`, { cause: error });
+  }
 }
 
 /** A connection without a byte in either direction for so long is closed; event streams have their heartbeat. */
@@ -20,12 +50,9 @@ const IDLE_MS = 120_000;
  */
 export async function startWebServer(
   app: RequestListener,
-  at: { host: string; port: number },
+  at: { host: string; port: number; tls?: WebTls | undefined },
 ): Promise<WebServer> {
-  const server: Server = createServer(
-    { requestTimeout: 0, headersTimeout: 20_000, keepAliveTimeout: 65_000, noDelay: true },
-    app,
-  );
+  const server = serverFor(app, at.tls);
   server.maxHeadersCount = 100;
   server.setTimeout(IDLE_MS);
   server.listen(at.port, at.host);
@@ -47,7 +74,7 @@ export async function startWebServer(
   const name = at.host.includes(':') ? `[${at.host}]` : at.host;
   return {
     port,
-    url: `http://${name}:${port}/`,
+    url: `${at.tls ? 'https' : 'http'}://${name}:${port}/`,
     async close(graceMs = 5000) {
       const closed = once(server, 'close');
       server.close();

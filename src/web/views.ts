@@ -147,6 +147,19 @@ export interface StatusView {
   }[];
   archive: { bytes: number; freeBytes?: number };
   series: Partial<Record<SeriesView['state'], number>>;
+  /** Where the server was started with a configuration file. */
+  configuration?: ConfigurationView;
+}
+
+/** How it stands with the configuration file; times are milliseconds. */
+export interface ConfigurationView {
+  file: string;
+  /** When the configuration in force was read. */
+  loadedAt: number;
+  /** Why the file as it is now cannot be used; what was read before stays in force. */
+  problem?: string;
+  /** Keys that need a restart to take effect. */
+  needsRestart: string[];
 }
 
 /** Whether the server can do its work, part by part. */

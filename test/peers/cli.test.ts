@@ -22,7 +22,17 @@ function assertSentence({ stderr }: Finished, says: RegExp): void {
 }
 
 test('every command has help with examples and exit codes; wrong usage ends with 2', async () => {
-  const commands = ['serve', 'correct', 'check-config', 'doctor', 'series ls', 'series show', 'series retry'];
+  const commands = [
+    'serve',
+    'gateway',
+    'worker',
+    'correct',
+    'check-config',
+    'doctor',
+    'series ls',
+    'series show',
+    'series retry',
+  ];
   await Promise.all(
     commands.map(async (command) => {
       const help = await mcnet([...command.split(' '), '--help']);

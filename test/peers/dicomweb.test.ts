@@ -34,6 +34,10 @@ interface InBrowser {
   frames: string[];
   bulk: string;
   png: string;
+  /** Of the whole instance's rendering, as the browser decodes it. */
+  rendered: { type: string; width: number; height: number };
+  wholeStudy: number;
+  studyMetadata: number;
   stored: unknown;
   missing: number;
 }
@@ -66,6 +70,10 @@ test('dicomweb-client in a real browser, on a page of another origin', async (t)
       const png = await client.retrieveInstanceFramesRendered({ ...at, frameNumbers: [1], mediaTypes: [{ mediaType: 'image/png' }] });
       const sent = Uint8Array.from(atob(${JSON.stringify(sent.toString('base64'))}), (c) => c.charCodeAt(0));
       const whole = await client.retrieveSeries(at);
+      const wholeStudy = await client.retrieveStudy(at);
+      const jpeg = new Blob([await client.retrieveInstanceRendered({ ...at, queryParams: { quality: 80 } })].flat());
+      const start = new Uint8Array(await jpeg.slice(0, 2).arrayBuffer());
+      const picture = await createImageBitmap(jpeg);
       let missing;
       await client.retrieveStudyMetadata({ studyInstanceUID: '1.2.3' }).catch((error) => { missing = error.status; });
       const response = await client.storeInstances({ datasets: [sent.buffer] });
@@ -81,6 +89,9 @@ test('dicomweb-client in a real browser, on a page of another origin', async (t)
         frames: await Promise.all(frames.map(hash)),
         bulk: await hash(Array.isArray(bulk) ? bulk[0] : bulk),
         png: await hash(Array.isArray(png) ? png[0] : png),
+        rendered: { type: start.join(' '), width: picture.width, height: picture.height },
+        wholeStudy: wholeStudy.length,
+        studyMetadata: (await client.retrieveStudyMetadata(at)).length,
         stored: JSON.parse(response)['00081199'].Value.length,
         missing,
       };`,
@@ -113,6 +124,11 @@ test('dicomweb-client in a real browser, on a page of another origin', async (t)
   );
   assert.equal(seen.instance, inExplicit[0]);
   assert.deepEqual(seen.wholeSeries, inExplicit);
+  const { Rows: height, Columns: width } = Object.fromEntries(
+    ['Rows', 'Columns'].map((name) => [name, dicom.number(dicom.readHeader(files[0]!).dataSet, name)]),
+  );
+  assert.deepEqual(seen.rendered, { type: '255 216', width, height });
+  assert.deepEqual([seen.wholeStudy, seen.studyMetadata], [6, 6]);
   const stored = uidsOf(sent);
   const back = `${url}/studies/${stored.study}/series/${stored.series}/instances/${stored.sop}`;
   assert.ok((await get(back, 'application/dicom; transfer-syntax=*')).body.equals(sent));

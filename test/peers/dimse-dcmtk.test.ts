@@ -1,13 +1,18 @@
 /** The upper layer against DCMTK: echoscu, storescu, dcmsend and storescp. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { loadConfig } from '../../src/config/index.js';
+import { dimseDestination } from '../../src/delivery/index.js';
+import * as dimse from '../../src/dimse/index.js';
 import { type DimseTarget, echo, startDimseServer, storeInstances } from '../../src/dimse/index.js';
 import { sharedSeries } from './support/data.js';
 import { outgoing, startReceiver } from './support/dimse.js';
+import { dcmToJson } from './support/inspect.js';
+import { startNode } from './support/node.js';
 import { joinPart10, type SplitFile, splitPart10 } from './support/part10.js';
-import { needPrograms, runProgram, temporaryFolder } from './support/process.js';
+import { eventually, needPrograms, runProgram, temporaryFolder } from './support/process.js';
 import { startStorescp } from './support/storescp.js';
 
 const to = (port: number, more: Partial<DimseTarget> = {}): DimseTarget => ({
@@ -274,4 +279,59 @@ test('storescu to a disk that takes a while: nothing is aborted, memory stays bo
   assert.equal(code, 0, stdout + stderr);
   assert.equal(count, files.length);
   assert.ok(most < 256 * 1024, `${most}`);
+});
+
+test('who calls is logged by the name that it claims, never its password; objects have a largest size', async (t) => {
+  const files = sharedSeries(t, 'a02');
+  if (files === undefined || !needPrograms(t, 'storescu')) return;
+  const lines: string[] = [];
+  const { limits } = loadConfig();
+  const node = await startNode(
+    t,
+    { limits: { ...limits, instanceBytes: 10_000 } },
+    { write: (line) => lines.push(line) },
+  );
+  const { code, stdout, stderr } = await runProgram('storescu', [
+    ...['-v', '-usr', 'radiographer', '-pwd', 'tOpSecret', '-rsp', '-aec', 'MCNET'],
+    ...['127.0.0.1', String(node.port), files[0]!],
+  ]);
+  assert.match(stdout + stderr, /0xa700|OutOfResources|Out of Resources/i, String(code));
+  const [association] = await eventually('the association is logged', () => {
+    const all = lines
+      .map((line) => JSON.parse(line) as { msg: string; userIdentity?: unknown })
+      .filter(({ msg }) => msg.startsWith('association '));
+    return all.length === 2 ? all : undefined;
+  });
+  assert.deepEqual(association?.userIdentity, { type: 2, responseRequested: true, name: 'radiographer' });
+  assert.ok(!lines.join('').includes('tOpSecret'));
+  const { count } = node.pipeline.archive.db.get<{ count: number }>(
+    'SELECT COUNT(*) AS count FROM instances',
+  )!;
+  assert.equal(count, 0);
+});
+
+test('a destination that takes implicit VR little endian alone is delivered to', async (t) => {
+  const [path] = sharedSeries(t, 'a02') ?? [];
+  if (path === undefined || !needPrograms(t, 'storescp', 'dcm2json')) return;
+  const storescp = await startStorescp(t, ['+xi']);
+  const { dataSet, ...uids } = splitPart10(path);
+  const destination = dimseDestination(
+    'old',
+    { host: '127.0.0.1', port: storescp.port, calledAeTitle: 'PACS', callingAeTitle: 'MCNET' },
+    dimse,
+  );
+  const [outcome] = await destination.send([
+    {
+      ...uids,
+      bytes: dataSet.length,
+      dataSet: async () => dataSet,
+      file: async () => readFileSync(path),
+    },
+  ]);
+  assert.equal(outcome?.outcome, 'accepted', outcome?.message);
+  const [arrived] = storescp.files();
+  assert.equal(splitPart10(arrived!).transferSyntaxUid, '1.2.840.10008.1.2');
+  const [there, here] = [await dcmToJson(arrived!), await dcmToJson(path)];
+  for (const tag of ['00080018', '00100010', '0020000E', '7FE00010'])
+    assert.deepEqual(there[tag]?.Value ?? there[tag], here[tag]?.Value ?? here[tag], tag);
 });

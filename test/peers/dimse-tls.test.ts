@@ -140,7 +140,7 @@ test('mcnet doctor echoes over TLS; check-config reads every key and certificate
       `data: ${folder}/var
 models: ${models}
 engine: cpu
-limits: { freeDiskBytes: 1 }
+disk: { low: 1, critical: 1 }
 rules: [{ name: head, model: tiny }]
 dimse: { host: 127.0.0.1, port: 11112, tls: { port: 2762, key: ${key}, cert: ${cert}, ca: ${ours.ca} } }
 destinations:

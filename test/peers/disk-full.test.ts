@@ -72,7 +72,7 @@ test('a full disk: A700 and 507, nothing half stored, and receiving and correcti
   try {
     server = await startServerProcess(
       t,
-      `limits: { freeDiskBytes: 0 }
+      `disk: { low: 0, critical: 0 }
 rules: [{ name: MR, when: { Modality: MR }, model: mcnet, to: [] }]`,
       { data: join(disk, 'var') },
     );
@@ -83,6 +83,96 @@ rules: [{ name: MR, when: { Modality: MR }, model: mcnet, to: [] }]`,
     execFileSync('umount', [disk]);
   }
 });
+
+test('watermarks: first new associations and requests wait, then each object; then all is as before', async (t) => {
+  const disk = smallDisk(t);
+  if (disk === undefined) return;
+  let server: RunningProcess | undefined;
+  try {
+    server = await startServerProcess(
+      t,
+      `disk: { low: 16MiB, critical: 8MiB }
+rules: []`,
+      { data: join(disk, 'var') },
+    );
+    await watermarks(server, disk);
+  } finally {
+    server?.child.kill('SIGKILL');
+    await server?.exited;
+    execFileSync('umount', [disk]);
+  }
+});
+
+async function watermarks(server: RunningProcess, disk: string): Promise<void> {
+  const count = (message: string) => server.output().split(message).length - 1;
+  const told = async (message: string, work: () => void) => {
+    const before = count(message);
+    work();
+    await eventually(message, () => (count(message) > before ? true : undefined));
+  };
+  const some = join(disk, 'some');
+  const more = join(disk, 'more');
+  const low = 'the disk is low';
+  const critical = 'the disk is nearly full';
+  const fill = {
+    3: () => told(low, () => writeFileSync(some, Buffer.alloc(DISK_BYTES - 14 * 1024 * 1024))),
+    6: () => told(critical, () => writeFileSync(more, Buffer.alloc(7 * 1024 * 1024))),
+  } as Record<number, (() => Promise<void>) | undefined>;
+  const { instances } = slices(10);
+  const target = {
+    host: '127.0.0.1',
+    port: server.dicomPort,
+    calledAeTitle: 'MCNET',
+    callingAeTitle: 'FULL',
+  };
+  const answered = new Set<string>();
+  const outcomes = await storeInstances(
+    target,
+    instances.map(({ dataSet, ...uids }, n) => ({
+      ...uids,
+      async open() {
+        await eventually(
+          'the one before is answered',
+          () => n === 0 || answered.has(instances[n - 1]!.sopInstanceUid) || undefined,
+        );
+        await fill[n]?.();
+        return dataSet;
+      },
+    })),
+    {
+      onOutcome: ({ sopInstanceUid }) => answered.add(sopInstanceUid),
+    },
+  );
+  const statuses = outcomes.map(({ outcome, status }) => (outcome === 'accepted' ? 0 : status));
+  assert.deepEqual(
+    statuses,
+    [0, 0, 0, 0, 0, 0, 0xa700, 0xa700, 0xa700, 0xa700],
+    'what has begun goes on until the second watermark',
+  );
+  assert.equal((await post(server, instances[9]!)).status, 507);
+
+  await told(low, () => rmSync(more));
+  for (const { outcome, message, transient } of await send(server, instances.slice(6))) {
+    assert.notEqual(outcome, 'accepted');
+    assert.equal(transient, true, message);
+    assert.match(message, /for now: temporary congestion/);
+  }
+  const waiting = await fetch(`${server.api}/dicom-web/studies`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/dicom' },
+    body: joinPart10(instances[9]!),
+  });
+  assert.equal(waiting.status, 503);
+  assert.ok(Number(waiting.headers.get('retry-after')) > 0);
+  const metrics = await (await fetch(`${server.api}/metrics`)).text();
+  assert.match(metrics, /^mcnet_disk_watermark_bytes\{level="low"\} 16777216$/m);
+  const free = Number(/^mcnet_disk_free_bytes (\d+)$/m.exec(metrics)?.[1]);
+  assert.ok(free > 8 * 1024 * 1024 && free < 16 * 1024 * 1024, `${free} bytes free`);
+
+  await told('the disk has room again', () => rmSync(some));
+  for (const { outcome, message } of await send(server, instances.slice(6)))
+    assert.equal(outcome, 'accepted', message);
+}
 
 async function goesOn(server: RunningProcess, disk: string): Promise<void> {
   const filler = join(disk, 'filler');

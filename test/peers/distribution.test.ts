@@ -84,14 +84,8 @@ test('received while Redis is away; corrected when Redis and a worker with the s
   for (const { outcome } of await send(gateway.dicomPort, series)) assert.equal(outcome, 'accepted');
   const ready = await gateway.get<{ ready: boolean; checks: { name: string; ok: boolean }[] }>('/readyz');
   assert.equal(ready.ready, true, 'receiving goes on');
-  assert.deepEqual(
-    ready.checks.map(({ name, ok }) => [name, ok]),
-    [
-      ['redis', false],
-      ['workers', false],
-      ['archive', true],
-    ],
-  );
+  const bad = ready.checks.filter(({ ok }) => !ok).map(({ name }) => name);
+  assert.deepEqual(bad, ['redis', 'workers']);
 
   await redis.start();
   const keys = await eventually('the jobs are published', async () => {

@@ -3,7 +3,14 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { DataSetWriter } from '../../src/dicom/index.js';
+import {
+  DataSetWriter,
+  decodeFrames,
+  isNative,
+  type Part10,
+  parsePart10,
+  string,
+} from '../../src/dicom/index.js';
 import { type OutgoingInstance, storeInstances } from '../../src/dimse/index.js';
 import { sharedSeries } from './support/data.js';
 import { outgoing } from './support/dimse.js';
@@ -262,6 +269,79 @@ test('getscu: a study on the association that asked for it', async (t) => {
         if (!tag.endsWith('0000')) assert.deepEqual(json[tag], element, `${tag} of ${name}`);
       }
     }
+  }
+});
+
+const parsed = (path: string): Part10 => parsePart10(readFileSync(path));
+
+/** Same pixels; same attributes, but for those that describe how pixels are stored. */
+async function assertSameObject(arrived: Part10, original: Part10, about: string): Promise<void> {
+  const [there, here] = [await decodeFrames(arrived), await decodeFrames(original)];
+  assert.deepEqual(there.frames, here.frames, about);
+  assert.deepEqual(there.storedRange, here.storedRange, about);
+  for (const { tag } of original.dataSet.elements.values()) {
+    const ofPixels = tag >>> 16 === 0x7fe0 || tag === 0x00280102 || tag >>> 16 >= 0xfffa;
+    if (ofPixels || (tag & 0xffff) === 0) continue;
+    assert.ok(arrived.dataSet.elements.has(tag), `${tag.toString(16)} of ${about}`);
+  }
+  for (const keyword of ['PatientName', 'SOPInstanceUID', 'ImageType', 'PixelSpacing', 'WindowCenter'])
+    assert.equal(
+      string(arrived.dataSet, keyword),
+      string(original.dataSet, keyword),
+      `${keyword} of ${about}`,
+    );
+  if (there.lossy !== here.lossy) assert.fail(`${about} was lossy: ${here.lossy}, is: ${there.lossy}`);
+}
+
+test('compressed objects go to receivers of uncompressed ones as what they decode to', async (t) => {
+  const [wg04, transcoded] = [sharedSeries(t, 'a14'), sharedSeries(t, 'a15')];
+  if (wg04 === undefined || transcoded === undefined) return;
+  if (!needPrograms(t, 'movescu', 'storescp', 'getscu')) return;
+  const onlyImplicit = await startStorescp(t, ['+xi']);
+  const node = await startNode(t, {
+    peers: [
+      { aeTitle: 'PULL', host: '127.0.0.1' },
+      { aeTitle: 'OLD', host: '127.0.0.1', port: onlyImplicit.port },
+    ],
+  });
+  // One file of each compressed syntax.
+  const bySyntax = new Map<string, string>();
+  for (const path of [...wg04, ...transcoded]) {
+    const syntax = splitPart10(path).transferSyntaxUid;
+    if (!isNative(syntax) && !bySyntax.has(syntax)) bySyntax.set(syntax, path);
+  }
+  assert.ok(bySyntax.size >= 7, [...bySyntax.keys()].join());
+  for (const [syntax, path] of bySyntax) {
+    // Some have the same UIDs: the one that came last counts.
+    await fill(node.port, [outgoing(path)]);
+    const original = parsed(path);
+    const keys = [
+      'QueryRetrieveLevel=IMAGE',
+      ...['StudyInstanceUID', 'SeriesInstanceUID', 'SOPInstanceUID'].map(
+        (keyword) => `${keyword}=${string(original.dataSet, keyword)}`,
+      ),
+    ].flatMap((key) => ['-k', key]);
+    const before = new Set(onlyImplicit.files());
+    const moved = await runProgram('movescu', [
+      ...['-v', '-S', '-aet', 'PULL', '-aec', 'MCNET', '-aem', 'OLD', ...keys],
+      ...['127.0.0.1', String(node.port)],
+    ]);
+    assert.match(moved.stdout + moved.stderr, /Success/, syntax);
+    const [arrived] = onlyImplicit.files().filter((name) => !before.has(name));
+    const implicit = parsed(arrived!);
+    assert.equal(implicit.transferSyntaxUid, '1.2.840.10008.1.2', syntax);
+    await assertSameObject(implicit, original, path);
+
+    const folder = temporaryFolder(t, 'getscu');
+    const got = await runProgram('getscu', [
+      ...['-v', '-S', '+xe', '-aet', 'PULL', '-aec', 'MCNET', '-od', folder, ...keys],
+      ...['127.0.0.1', String(node.port)],
+    ]);
+    assert.equal(got.code, 0, got.stdout + got.stderr);
+    const [name] = readdirSync(folder);
+    const explicit = parsed(join(folder, name!));
+    assert.equal(explicit.transferSyntaxUid, '1.2.840.10008.1.2.1', syntax);
+    await assertSameObject(explicit, original, path);
   }
 });
 

@@ -62,6 +62,8 @@ function request(plan: ReproducePlan, say: (line: string) => void) {
     out: join(folder, 'out'),
     threads: 1,
     backend: 'compiled' as const,
+    device: 'cpu' as const,
+    deviceId: 0,
     version: '0.0.1',
     command: 'npm run reproduce',
     progress: { say, count: () => {} },

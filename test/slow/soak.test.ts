@@ -8,8 +8,11 @@ import { startDimseServer, storeInstances } from '../../src/dimse/index.js';
 import { eventually, freePort, startProgram, temporaryFolder } from '../peers/support/process.js';
 
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
-const SERIES = 25;
+/** MCNET_SOAK_SLICES: how many; `npm run soak` sends 20,000. */
 const SLICES = 80;
+const SERIES = Math.ceil(Number(process.env.MCNET_SOAK_SLICES ?? 2000) / SLICES);
+/** A line of figures after each of so many slices. */
+const REPORT_EVERY = 1000;
 const MATRIX = 128;
 /** Series whose memory is warm-up: codecs, threads, caches. */
 const WARM_UP = 8;
@@ -29,7 +32,7 @@ function status(pid: number): { rssMiB: number; files: number } {
   return { rssMiB: Number(kib) / 1024, files: readdirSync(`/proc/${pid}/fd`).length };
 }
 
-test('2,000 slices: each comes back once; memory and file handles stay flat, the queue ends empty', async (t) => {
+test(`${SERIES * SLICES} slices: each comes back once; memory and file handles stay flat, the queue empties again and again`, async (t) => {
   const received = new Map<string, number>();
   const pacs = await startDimseServer({
     aeTitle: 'PACS',
@@ -85,7 +88,19 @@ rules: [{ name: all, when: { Modality: MR }, model: mcnet, to: [pacs], complete:
       () => received.size === (series + 1) * SLICES || undefined,
       120_000,
     );
+    const { queues } = (await (await fetch(`${api}/api/status`)).json()) as {
+      queues: { jobs: number; dead: number }[];
+    };
+    const jobs = queues.reduce((sum, queue) => sum + queue.jobs + queue.dead, 0);
+    assert.ok(jobs <= 1, `${jobs} jobs are left when everything is back`);
     samples.push(status(server.child.pid!));
+    const sent = (series + 1) * SLICES;
+    if (Math.floor(sent / REPORT_EVERY) > Math.floor((sent - SLICES) / REPORT_EVERY)) {
+      const { rssMiB, files } = samples.at(-1)!;
+      console.log(
+        JSON.stringify({ run: 'soak', slices: sent, rssMiB: Math.round(rssMiB), fileHandles: files, jobs }),
+      );
+    }
   }
   for (const [sop, times] of received) assert.equal(times, 1, `${sop} came ${times} times`);
   const warm = samples.slice(WARM_UP);
@@ -98,8 +113,10 @@ rules: [{ name: all, when: { Modality: MR }, model: mcnet, to: [pacs], complete:
   );
   assert.ok(late - early < GROWTH_LIMIT_MIB, `memory grew from ${early} to ${late} MiB`);
   assert.ok(warm.at(-1)!.files - warm[0]!.files < 16, 'file handles grew');
-  const { queues } = (await (await fetch(`${api}/api/status`)).json()) as {
-    queues: { jobs: number; dead: number }[];
-  };
-  for (const queue of queues) assert.deepEqual([queue.jobs, queue.dead], [0, 0]);
+  await eventually('the queues are empty', async () => {
+    const { queues } = (await (await fetch(`${api}/api/status`)).json()) as {
+      queues: { jobs: number; dead: number }[];
+    };
+    return queues.every(({ jobs, dead }) => jobs === 0 && dead === 0) || undefined;
+  });
 });

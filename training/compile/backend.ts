@@ -21,6 +21,12 @@ interface Entry extends TracedTensor {
   references: number;
 }
 
+/**
+ * For whose kernels the graph is recorded. `cpu`: ONNX Runtime's CPU provider, with operators of its own. `gpu`: only
+ * operators for which the WebGPU and CUDA providers have kernels, in forms with few, large matrix products.
+ */
+export type Lowering = 'cpu' | 'gpu';
+
 /** How a value of the graph came about, where a kernel that takes it can then compute in a cheaper way. */
 export type Origin =
   /** `image` (NCHW) enlarged twofold by nearest neighbour. */
@@ -41,6 +47,7 @@ export class TracingBackend extends tf.KernelBackend {
   private readonly entries: tf.DataStorage<Entry>;
   private recording: GraphRecorder | undefined;
   private frozen = false;
+  private target: Lowering = 'cpu';
   private readonly origins = new Map<string, Origin>();
 
   constructor() {
@@ -61,11 +68,23 @@ export class TracingBackend extends tf.KernelBackend {
     return this.frozen;
   }
 
+  /** For whose kernels the graph is recorded. */
+  get lowering(): Lowering {
+    return this.target;
+  }
+
   /** Begins a graph; `freeze` lets known values (a trained network's weights) become its constants. */
-  startRecording(freeze = false): GraphRecorder {
+  startRecording({
+    freeze = false,
+    lowering = 'cpu',
+  }: {
+    freeze?: boolean;
+    lowering?: Lowering;
+  } = {}): GraphRecorder {
     this.recording = new GraphRecorder();
     this.origins.clear();
     this.frozen = freeze;
+    this.target = lowering;
     return this.recording;
   }
 
@@ -82,10 +101,11 @@ export class TracingBackend extends tf.KernelBackend {
 
   /**
    * Remembers how a value of the graph came about. Not in a graph for inference, whose constant filters ONNX
-   * Runtime prepares itself.
+   * Runtime prepares itself; on a GPU the convolution of an upsampled image is left as it is.
    */
   setOrigin(name: string, origin: Origin): void {
-    if (!this.frozen) this.origins.set(name, origin);
+    if (this.frozen || (this.target === 'gpu' && origin.kind !== 'scaled')) return;
+    this.origins.set(name, origin);
   }
 
   originOf(name: string): Origin | undefined {

@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
-import { backendName, TracingBackend } from './backend.js';
+import { backendName, type Lowering, TracingBackend } from './backend.js';
 import { registerConvolution } from './kernels/convolution.js';
 import { registerElementwise } from './kernels/elementwise.js';
 import { registerPooling } from './kernels/pooling.js';
 import { registerShape } from './kernels/shape.js';
-import { encodeModel, type OnnxGraph } from './onnx.js';
-import { fromLayout, type Layout, toLayout } from './value.js';
+import type { OnnxGraph } from './onnx.js';
+import { fromLayout, type Layout, storedShape, toLayout } from './value.js';
 
 /** A variable of a captured step: weights, moving averages and an optimiser's slots. */
 export interface CapturedVariable {
@@ -18,11 +18,16 @@ export interface CapturedVariable {
   output: string | undefined;
 }
 
-/** A training step as an ONNX model. */
+/** A training step as an ONNX graph. */
 export interface CapturedStep {
-  model: Uint8Array<ArrayBuffer>;
+  graph: OnnxGraph;
   /** Names of the step's inputs other than variables, with their shapes in NHWC. */
   inputs: Readonly<Record<string, readonly number[]>>;
+  /**
+   * Whether the graph runs several steps, one after the other: each input, and each reported result, then has the
+   * steps as its first dimension.
+   */
+  repeated: boolean;
   variables: readonly CapturedVariable[];
   /** The graph's output name of each result that the step returned. */
   outputs: Readonly<Record<string, string>>;
@@ -67,6 +72,7 @@ export function withTracing<T>(build: (tracer: TracingBackend) => T): T {
  * @param variables every variable that the step reads or assigns, by the name it has in the graph
  * @param inputs name → shape of the step's other inputs (NHWC; [] for a scalar)
  * @param step computes the step: assigns the variables and returns the scalars or tensors to report
+ * @param lowering for whose kernels the graph is recorded
  * @throws when the step computes with numbers that JavaScript made up while it was traced
  */
 export function captureStep(
@@ -74,10 +80,12 @@ export function captureStep(
   variables: Readonly<Record<string, tf.Variable>>,
   inputs: Readonly<Record<string, readonly number[]>>,
   step: (inputs: Readonly<Record<string, tf.Tensor>>) => Readonly<Record<string, tf.Tensor>>,
+  lowering: Lowering = 'cpu',
 ): CapturedStep {
-  const graph = tracer.startRecording();
+  const graph = tracer.startRecording({ lowering });
+  const filterLayout = lowering === 'gpu' ? 'oihw' : 'filter';
   const bound = Object.entries(variables).map(([name, variable]) => {
-    const layout: Layout = variable.rank === 4 ? 'filter' : 'plain';
+    const layout: Layout = variable.rank === 4 ? filterLayout : 'plain';
     tracer.bindInput(variable.dataId, name, layout);
     return { name, variable, layout, dataId: variable.dataId };
   });
@@ -115,19 +123,14 @@ export function captureStep(
     ...captured.assigned.flatMap(({ output, shape, layout }) =>
       output === undefined
         ? []
-        : [
-            {
-              name: output,
-              type: 'float32' as const,
-              shape: layout === 'plain' ? shape : storedFilter(shape),
-            },
-          ],
+        : [{ name: output, type: 'float32' as const, shape: storedShape(shape, layout) }],
     ),
   ]);
   tracer.stopRecording();
   const used = new Set(finished.inputs.map((input) => input.name));
   return {
-    model: encodeModel(finished),
+    graph: finished,
+    repeated: false,
     inputs: Object.fromEntries(Object.entries(inputs).filter(([name]) => used.has(name))),
     variables: captured.assigned.filter(({ name, output }) => output !== undefined || used.has(name)),
     outputs: captured.outputs,
@@ -144,7 +147,7 @@ export function captureForward(
   shape: readonly [number, number, number, number],
   forward: (input: tf.Tensor4D) => tf.Tensor,
 ): OnnxGraph {
-  const graph = tracer.startRecording(true);
+  const graph = tracer.startRecording({ freeze: true });
   const captured = tf.tidy(() => {
     const input = tf.zeros<tf.Rank.R4>([...shape]);
     tracer.bindInput(input.dataId, 'input', 'channelsFirst');
@@ -167,8 +170,4 @@ export function toGraph(values: Float32Array, variable: CapturedVariable): Float
 /** A variable's values from the graph, as TensorFlow.js sees them. */
 export function fromGraph(values: Float32Array, variable: CapturedVariable): Float32Array {
   return fromLayout(values, variable.shape, variable.layout);
-}
-
-function storedFilter(shape: readonly number[]): number[] {
-  return [shape[3]!, shape[0]!, shape[1]!, shape[2]!];
 }

@@ -1,4 +1,4 @@
-export type { TracingBackend } from './backend.js';
+export type { Lowering, TracingBackend } from './backend.js';
 export {
   type CapturedStep,
   type CapturedVariable,
@@ -14,4 +14,7 @@ export {
   inferenceOutput,
 } from './inference.js';
 export { encodeModel, type OnnxGraph } from './onnx.js';
-export { type SessionOptions, StepSession, StepState } from './session.js';
+export type { Provider, SessionOptions } from './provider.js';
+export { repeatStep } from './repeat.js';
+export { StepSession } from './session.js';
+export { StepState } from './state.js';

@@ -12,7 +12,8 @@ export type Attribute =
   | { kind: 'float'; value: number }
   | { kind: 'string'; value: string }
   | { kind: 'ints'; value: readonly number[] }
-  | { kind: 'floats'; value: readonly number[] };
+  | { kind: 'floats'; value: readonly number[] }
+  | { kind: 'graph'; value: OnnxGraph };
 
 export type Attributes = Readonly<Record<string, Attribute>>;
 
@@ -51,19 +52,27 @@ export const int = (value: number): Attribute => ({ kind: 'int', value });
 export const float = (value: number): Attribute => ({ kind: 'float', value });
 export const text = (value: string): Attribute => ({ kind: 'string', value });
 export const ints = (...value: number[]): Attribute => ({ kind: 'ints', value });
+export const subgraph = (value: OnnxGraph): Attribute => ({ kind: 'graph', value });
 
 const opset = 18;
 const irVersion = 8;
 
 /** Serialises a graph as an ONNX model of opset 18 (with `com.microsoft` operators at version 1). */
 export function encodeModel(graph: OnnxGraph): Uint8Array<ArrayBuffer> {
-  const domains = new Set(graph.nodes.map((node) => node.domain).filter((domain) => domain !== ''));
+  const domains = new Set(domainsOf(graph).filter((domain) => domain !== ''));
   return concatenate([
     varintField(1, irVersion),
     stringField(2, 'mcnet'),
     messageField(7, encodeGraph(graph)),
     messageField(8, [varintField(2, opset)]),
     ...[...domains].map((domain) => messageField(8, [stringField(1, domain), varintField(2, 1)])),
+  ]);
+}
+
+function domainsOf(graph: OnnxGraph): string[] {
+  return graph.nodes.flatMap(({ domain, attributes }) => [
+    domain,
+    ...Object.values(attributes).flatMap((one) => (one.kind === 'graph' ? domainsOf(one.value) : [])),
   ]);
 }
 
@@ -103,6 +112,8 @@ function encodeAttribute(name: string, attribute: Attribute): Uint8Array[] {
       return [named, ...attribute.value.map((value) => floatField(7, value)), varintField(20, 6)];
     case 'ints':
       return [named, ...attribute.value.map((value) => varintField(8, value)), varintField(20, 7)];
+    case 'graph':
+      return [named, messageField(6, encodeGraph(attribute.value)), varintField(20, 5)];
   }
 }
 

@@ -19,7 +19,7 @@ export type SymbolValue = Extract<TracedValue, { kind: 'symbol' }>;
  * How the elements of a rank-4 tensor lie in the graph. TensorFlow.js sees activations as NHWC and filters as
  * HWIO. `channelsFirst` is NCHW, the order of ONNX Runtime's convolutions. `filter` is OHWI: a weight gradient comes
  * out of its matrix product in this order, and both forms that convolutions need (OIHW forwards; IOHW, turned by
- * 180 degrees, backwards) are one transposition away from it.
+ * 180 degrees, backwards) are one transposition away from it. On a GPU, filters are kept as `oihw`.
  */
 export type Layout = 'plain' | 'channelsFirst' | 'filter' | 'oihw';
 

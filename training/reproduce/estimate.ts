@@ -6,7 +6,7 @@ import { paperRecipe, type Recipe, simulateVolume } from '../simulation/index.js
 import { runScript } from './child.js';
 import { ReproduceError } from './error.js';
 import type { TrainingPlan } from './plan.js';
-import type { Machine } from './trainings.js';
+import { type Machine, machineOptions } from './trainings.js';
 
 /** What a network's training costs on this machine, at 128 × 128. */
 export interface StepTime {
@@ -82,7 +82,7 @@ function timeComparison(): number {
 export async function timeSteps(training: TrainingPlan, machine: Machine): Promise<StepTime> {
   const { code, output } = await runScript(
     './time-step.js',
-    [...training.options, '--threads', String(machine.threads), '--backend', machine.backend],
+    [...training.options, ...machineOptions(machine)],
     true,
   );
   if (code !== 0) {

@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { type DeviceChoice, deviceChoices } from '../train/index.js';
 import { fullPlan, quickPlan, type ReproducePlan } from './plan.js';
 
 /** What the command line of the reproduction asks for. */
@@ -13,6 +14,8 @@ export interface ReproduceOptions {
   out: string;
   threads: number;
   backend: 'compiled' | 'tensorflow';
+  device: DeviceChoice;
+  deviceId: number;
   /** The command without the places of this machine. */
   command: string;
 }
@@ -57,6 +60,15 @@ export function parseReproduceOptions(argv: readonly string[], from: string): Re
         .choices(['compiled', 'tensorflow'])
         .default('compiled'),
     )
+    .addOption(
+      new Option(
+        '--device <kind>',
+        'what runs compiled steps; auto: the first of cuda, webgpu and cpu that works here',
+      )
+        .choices([...deviceChoices])
+        .default('auto'),
+    )
+    .option('--device-id <number>', 'which CUDA device, counted from 0', whole, 0)
     .option('--seed <number>', 'seed of split, simulation and training', whole, 1)
     .addOption(
       new Option('--tv-reduction <kind>', 'total variation of a slice beside the mean L1')
@@ -74,6 +86,8 @@ export function parseReproduceOptions(argv: readonly string[], from: string): Re
       out?: string;
       threads: number;
       backend: 'compiled' | 'tensorflow';
+      device: DeviceChoice;
+      deviceId: number;
       seed: number;
       tvReduction: 'mean' | 'sum';
     }>();
@@ -102,6 +116,8 @@ export function parseReproduceOptions(argv: readonly string[], from: string): Re
     out: options.out === undefined ? join(runs, 'out') : at(options.out),
     threads: options.threads,
     backend: options.backend,
+    device: options.device,
+    deviceId: options.deviceId,
     command: ['npm run reproduce -w training --', ...told].join(' '),
   };
 }

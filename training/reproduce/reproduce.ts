@@ -6,6 +6,7 @@ import { matchFactor } from '../evaluate/index.js';
 import { type ResultRow, runExperiment, writeReport } from '../evaluate/report/index.js';
 import { type MotionKind, readTraces } from '../motion/index.js';
 import { datasetFolder, isWhole, makeDataset, writeWhole } from '../simulation/index.js';
+import { chooseDevice } from '../train/index.js';
 import { checkRoom, shownBytes } from './disk.js';
 import {
   estimateLines,
@@ -42,6 +43,10 @@ export interface ReproduceRequest {
   readonly threads: number;
   /** What runs the training steps. */
   readonly backend: Machine['backend'];
+  /** What runs compiled steps. */
+  readonly device: Machine['device'];
+  /** Which CUDA device, counted from 0. */
+  readonly deviceId: number;
   /** Of the exported models. */
   readonly version: string;
   /** The command as the report quotes it. */
@@ -95,9 +100,14 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
   const severity = severityStage(request, inputs, stages);
   const unmatched = severity.known() ?? { rotation: 20, 'rotation+translation': 20 };
   const before = remaining(planRuns(plan, trainingSets(plan, inputs, unmatched), runs), stages);
+  let machine: Machine = request;
   if (before.runs.length > 0) {
+    if (request.backend === 'compiled') {
+      const chosen = await chooseDevice(request.device, request.deviceId, progress.say);
+      machine = { ...request, device: chosen.provider };
+    }
     const sets = unmade(before.sets, cache);
-    const measured = await measureLeft(request, inputs, before.runs);
+    const measured = await measureLeft(request, inputs, before.runs, machine);
     checkRoom([
       { option: '--cache', folder: cache, bytes: bytesOf(plan, inputs, sets) },
       {
@@ -142,7 +152,7 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
   }
   for (const run of left.runs) {
     progress.say(`training ${run.plan.name} (${run.plan.label}) in ${run.folder}`);
-    await trainRun(run, plan, stages, request, (set) => folders.get(digestOf(set))!);
+    await trainRun(run, plan, stages, machine, (set) => folders.get(digestOf(set))!);
     worked.push(run.plan.name);
   }
   for (const run of planned) {
@@ -232,6 +242,7 @@ async function measureLeft(
   request: ReproduceRequest,
   inputs: Inputs,
   runs: readonly PlannedRun[],
+  machine: Machine,
 ): Promise<Measured> {
   request.progress.say('timing a few slices and steps on this machine');
   const entry = inputs.volumes.training[0]!;
@@ -242,7 +253,7 @@ async function measureLeft(
     inputs.traces.paper,
     mixed,
     runs.map((run) => run.plan),
-    request,
+    machine,
   );
   return measured;
 }

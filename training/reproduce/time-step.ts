@@ -2,21 +2,19 @@
  * Times a few training steps and validations of a network: node time-step.js OPTIONS..., the options being those of the
  * training's command line. Prints one line of JSON, {@link StepTime}.
  */
-import { createCompiledEngine, createTensorflowEngine, parseOptions, TrainingError } from '../train/index.js';
+import { openTrainingEngine, parseOptions, TrainingError } from '../train/index.js';
 import type { StepTime } from './estimate.js';
 
-const { config, threads, backend } = parseOptions([
+const options = parseOptions([
   ...process.argv.slice(2),
   ...['--dataset', '-', '--validation', '-', '--run', '-'],
 ]);
-const engine =
-  backend === 'tensorflow'
-    ? await createTensorflowEngine(config).catch((error: unknown) => {
-        if (!(error instanceof TrainingError)) throw error;
-        console.error(error.message);
-        process.exit(1);
-      })
-    : createCompiledEngine(config, { threads });
+const { config } = options;
+const engine = await openTrainingEngine(options).catch((error: unknown) => {
+  if (!(error instanceof TrainingError)) throw error;
+  console.error(error.message);
+  process.exit(1);
+});
 const side = 128;
 const image = (): Float32Array<ArrayBuffer> =>
   Float32Array.from({ length: config.batch * side * side }, () => Math.random());
@@ -33,7 +31,8 @@ async function medianSeconds(run: () => Promise<unknown>): Promise<number> {
   return times.sort((a, b) => a - b)[1]!;
 }
 
-const step = await medianSeconds(() => engine.step(batch, 1e-6, 1e-8));
+const requests = Array.from({ length: engine.stepsAtOnce }, () => ({ batch, rate: 1e-6, epsilon: 1e-8 }));
+const step = (await medianSeconds(() => engine.steps(requests))) / requests.length;
 const validation = await medianSeconds(() => engine.validate(batch));
 const values = engine.variables.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
 const result: StepTime = {

@@ -32,6 +32,16 @@ export interface Machine {
   /** 0 for all cores. */
   readonly threads: number;
   readonly backend: TrainingOptions['backend'];
+  readonly device: TrainingOptions['device'];
+  readonly deviceId: number;
+}
+
+/** The machine as options of the training's command line. */
+export function machineOptions({ threads, backend, device, deviceId }: Machine): string[] {
+  return [
+    ...['--threads', String(threads), '--backend', backend],
+    ...['--device', device, '--device-id', String(deviceId)],
+  ];
 }
 
 /** Why nothing more is done: the user interrupted. What is finished is kept. */
@@ -132,7 +142,8 @@ export async function trainRun(
     ...trainingOptions(plan, run.plan),
     ...['--dataset', ...run.sets.training.map(folderOf)],
     ...['--validation', ...run.sets.validation.map(folderOf)],
-    ...['--run', run.folder, '--threads', String(machine.threads), '--backend', machine.backend],
+    ...['--run', run.folder],
+    ...machineOptions(machine),
     ...(run.from === undefined ? [] : ['--from', run.from.checkpoint]),
   ]);
   if (code === 130 || code === null) throw new Interrupted();

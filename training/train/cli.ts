@@ -1,10 +1,9 @@
 /** Trains MC-Net: node dist/training/train/cli.js --help */
 import { SingleBar } from 'cli-progress';
 import { DatasetError, openDataset } from '../simulation/index.js';
-import { createCompiledEngine } from './compiled.js';
 import { joinSamples, samplesOf, selectSamples, type TrainingSamples } from './dataset.js';
-import { createTensorflowEngine } from './eager.js';
 import { messageOf, TrainingError } from './errors.js';
+import { openTrainingEngine } from './open-engine.js';
 import { parseOptions } from './options.js';
 import { train } from './train.js';
 
@@ -40,10 +39,7 @@ try {
     );
   }
   const validation = open(options.validation);
-  const engine =
-    options.backend === 'tensorflow'
-      ? await createTensorflowEngine(options.config)
-      : createCompiledEngine(options.config, { threads: options.threads });
+  const engine = await openTrainingEngine(options, (sentence) => console.log(sentence));
   console.log(`device: ${engine.device}`);
   console.log(`${training.count} training slices, ${validation.count} validation slices, run ${options.run}`);
   const interactive = process.stdout.isTTY === true;

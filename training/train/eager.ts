@@ -78,6 +78,13 @@ export async function createEagerEngine(
   const numbers = (tensors: Readonly<Record<string, tf.Scalar>>): Record<string, number> =>
     Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, tensor.dataSync()[0]!]));
 
+  const average = (decay: number): void => {
+    for (const name of trainer.weights) {
+      const present = trainer.variables[name]!;
+      averages[name]!.assign(tf.add(present, tf.mul(tf.sub(averages[name]!, present), decay)));
+    }
+  };
+
   return {
     device: `TensorFlow.js ${tf.version.tfjs}, eager, ${provider}`,
     variables: [
@@ -85,22 +92,18 @@ export async function createEagerEngine(
       ...trainer.trainable.flatMap((name) => [`${name}/m`, `${name}/v`].map(info('slot'))),
       ...trainer.weights.map((name) => ({ ...info('average')(name), name: averageName(name) })),
     ],
-    async step(batch, rate, epsilon) {
-      return tf.tidy(() => {
-        const inputs = { ...imagesOf(batch), rate: tf.scalar(rate), epsilon: tf.scalar(epsilon) };
-        const { loss, terms } = trainer.step(inputs, config.loss);
-        const results = numbers({ loss, ...terms });
-        for (const term of Object.values(terms)) term.dispose();
-        return results;
-      });
-    },
-    average(decay) {
-      tf.tidy(() => {
-        for (const name of trainer.weights) {
-          const present = trainer.variables[name]!;
-          averages[name]!.assign(tf.add(present, tf.mul(tf.sub(averages[name]!, present), decay)));
-        }
-      });
+    stepsAtOnce: 1,
+    async steps(requests) {
+      return requests.map(({ batch, rate, epsilon, averageDecay }) =>
+        tf.tidy(() => {
+          const inputs = { ...imagesOf(batch), rate: tf.scalar(rate), epsilon: tf.scalar(epsilon) };
+          const { loss, terms } = trainer.step(inputs, config.loss);
+          const results = numbers({ loss, ...terms });
+          for (const term of Object.values(terms)) term.dispose();
+          if (averageDecay !== undefined) average(averageDecay);
+          return results;
+        }),
+      );
     },
     async validate(batch) {
       return tf.tidy(() => {
@@ -115,7 +118,7 @@ export async function createEagerEngine(
         };
       });
     },
-    read: (name) => Float32Array.from(variableOf(name).dataSync()),
+    read: async (name) => Float32Array.from(variableOf(name).dataSync()),
     write(name, values) {
       const variable = variableOf(name);
       tf.tidy(() => variable.assign(tf.tensor(values, variable.shape)));

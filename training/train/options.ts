@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { defaultNormalisation } from '../../src/inference/preprocess/index.js';
 import { defaultAdam } from '../network/index.js';
 import type { TrainingConfig } from './config.js';
+import { type DeviceChoice, deviceChoices } from './device.js';
 
 /** What the command line of training asks for. */
 export interface TrainingOptions {
@@ -11,6 +12,8 @@ export interface TrainingOptions {
   from?: string;
   config: TrainingConfig;
   backend: 'compiled' | 'tensorflow';
+  device: DeviceChoice;
+  deviceId: number;
   threads: number;
   checkpointSeconds: number;
   validationSlices: number;
@@ -75,7 +78,14 @@ export function parseOptions(argv: readonly string[]): TrainingOptions {
       choice('compiled', 'tensorflow'),
       'compiled',
     )
-    .option('--threads <count>', 'threads of a step, 0 for all cores', weight, 0)
+    .option(
+      `--device <${deviceChoices.join('|')}>`,
+      'what runs compiled steps; auto: the first of cuda, webgpu and cpu that works here',
+      choice(...deviceChoices),
+      'auto',
+    )
+    .option('--device-id <number>', 'which CUDA device, counted from 0', whole, 0)
+    .option('--threads <count>', 'threads of a step on the CPU, 0 for all cores', weight, 0)
     .option('--checkpoint-seconds <seconds>', 'time between checkpoints', positive, 300)
     .option('--validation-slices <count>', 'slices of a validation', positive, 128)
     .option('--max-slices <count>', 'train on a part of the slices only, 0 for all', weight, 0);
@@ -88,6 +98,8 @@ export function parseOptions(argv: readonly string[]): TrainingOptions {
     run: options.run,
     ...(options.from === undefined ? {} : { from: options.from }),
     backend: options.backend,
+    device: options.device,
+    deviceId: options.deviceId,
     threads: options.threads,
     checkpointSeconds: options.checkpointSeconds,
     validationSlices: options.validationSlices,
@@ -146,6 +158,8 @@ interface Parsed {
   augment: boolean;
   seed: number;
   backend: TrainingOptions['backend'];
+  device: DeviceChoice;
+  deviceId: number;
   threads: number;
   checkpointSeconds: number;
   validationSlices: number;
@@ -156,6 +170,13 @@ function positive(value: string): number {
   const number = Number(value);
   if (!(Number.isInteger(number) && number > 0))
     throw new InvalidArgumentError('a whole number above 0 is needed');
+  return number;
+}
+
+function whole(value: string): number {
+  const number = Number(value);
+  if (!(Number.isInteger(number) && number >= 0))
+    throw new InvalidArgumentError('a whole number from 0 is needed');
   return number;
 }
 

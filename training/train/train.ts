@@ -2,11 +2,11 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } fr
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { adamFactors, sizeMultiple } from '../network/index.js';
-import { type Batch, type BatchConfig, planEpoch, readBatch } from './batches.js';
+import { type Batch, type BatchConfig, type BatchPlan, planEpoch, readBatch } from './batches.js';
 import { type Checkpoint, readCheckpoint, writeCheckpoint, writeWhole } from './checkpoint.js';
 import { learningRateAt, type Progress, type TrainingConfig } from './config.js';
 import type { TrainingSamples } from './dataset.js';
-import { averageName, type TrainingEngine, type ValidationFigures } from './engine.js';
+import { averageName, type StepRequest, type TrainingEngine, type ValidationFigures } from './engine.js';
 import { messageOf, TrainingError } from './errors.js';
 import { readStartingWeights } from './starting-weights.js';
 
@@ -83,16 +83,17 @@ export async function train(run: TrainingRun): Promise<TrainingOutcome> {
     const before = checkpoint.progress;
     progress = { ...before, slices: before.slices ?? slicesOf(training, batches, config.seed, before) };
     run.onNotice?.(`resuming ${folder} at epoch ${progress.epoch + 1}, step ${progress.step}`);
+    noteDevice(run);
   } else {
     if (run.startFrom !== undefined) startFrom(engine, run.startFrom, config);
     beginFolder(run);
   }
-  const save = () => writeCheckpoint(file, snapshot(engine, config, training.digest, progress));
-  save();
+  const save = async () => writeCheckpoint(file, await snapshot(engine, config, training.digest, progress));
+  await save();
   let savedAt = performance.now();
-  const shareOf = (stepsPerEpoch: number): number =>
+  const shareOf = (stepsPerEpoch: number, ahead = 0): number =>
     Math.max(
-      (progress.epoch + progress.batch / stepsPerEpoch) / config.epochs,
+      (progress.epoch + (progress.batch + ahead) / stepsPerEpoch) / config.epochs,
       config.minutes > 0 ? progress.seconds / 60 / config.minutes : 0,
     );
 
@@ -110,34 +111,42 @@ export async function train(run: TrainingRun): Promise<TrainingOutcome> {
       share = shareOf(plans.length);
       if (share >= 1 || stopped()) break;
       const startedAt = performance.now();
-      const batch = readBatch(training, plans[progress.batch]!, batches, config.seed, progress.epoch);
-      rate = learningRateAt(config, progress.step, share);
-      const factors = adamFactors(rate, progress.step + 1, config.adam);
-      const results = await engine.step(batch, factors.rate, factors.epsilon);
-      if (!Number.isFinite(results.loss)) {
+      const requests = alike(plans, progress.batch, engine.stepsAtOnce).map((plan, at): StepRequest => {
+        const step = progress.step + at;
+        rate = learningRateAt(config, step, shareOf(plans.length, at));
+        const averageDecay = averageDecayAt(config.averageDecay, step + 1);
+        return {
+          batch: readBatch(training, plan, batches, config.seed, progress.epoch),
+          ...adamFactors(rate, step + 1, config.adam),
+          ...(averageDecay === undefined ? {} : { averageDecay }),
+        };
+      });
+      const results = await engine.steps(requests);
+      const bad = results.findIndex(({ loss }) => !Number.isFinite(loss));
+      if (bad >= 0) {
         throw new TrainingError(
-          `the loss of step ${progress.step + 1} is ${results.loss}: resume ${file} with a lower learning rate`,
+          `the loss of step ${progress.step + bad + 1} is ${results[bad]!.loss}: resume ${file} with a lower learning rate`,
         );
       }
-      progress.step += 1;
-      progress.batch += 1;
-      if (config.averageDecay > 0 && progress.step % stepsPerAverage === 0) {
-        engine.average(averageDecayAt(config.averageDecay, progress.step));
-      } else if (config.averageDecay === 0 && progress.step % stepsPerAverage === 0) engine.average(0);
       const seconds = (performance.now() - startedAt) / 1000;
-      progress.seconds += seconds;
-      for (const [name, value] of Object.entries(results)) sums.set(name, (sums.get(name) ?? 0) + value);
-      steps += 1;
-      slices += batch.count;
-      progress.slices += batch.count;
-      run.onStep?.({
-        progress: { ...progress },
-        share,
-        loss: results.loss!,
-        slicesPerSecond: slices / (progress.seconds - secondsBefore),
-      });
+      for (const [at, result] of results.entries()) {
+        const { count } = requests[at]!.batch;
+        progress.step += 1;
+        progress.batch += 1;
+        progress.seconds += seconds / results.length;
+        progress.slices += count;
+        for (const [name, value] of Object.entries(result)) sums.set(name, (sums.get(name) ?? 0) + value);
+        steps += 1;
+        slices += count;
+        run.onStep?.({
+          progress: { ...progress },
+          share,
+          loss: result.loss!,
+          slicesPerSecond: slices / (progress.seconds - secondsBefore),
+        });
+      }
       if ((performance.now() - savedAt) / 1000 > run.checkpointSeconds) {
-        saveOrTell(save, run);
+        await saveOrTell(save, run);
         savedAt = performance.now();
       }
     }
@@ -147,7 +156,6 @@ export async function train(run: TrainingRun): Promise<TrainingOutcome> {
       progress.epoch += 1;
       progress.batch = 0;
     }
-    if (config.averageDecay === 0) engine.average(0);
     figures = await validate(engine, validation, batches, run.validationSlices);
     const report: EpochReport = {
       progress: { ...progress },
@@ -159,11 +167,10 @@ export async function train(run: TrainingRun): Promise<TrainingOutcome> {
     appendCurve(folder, report);
     run.onEpoch?.(report);
     if (progress.epoch >= config.epochs || share >= 1) break;
-    saveOrTell(save, run);
+    await saveOrTell(save, run);
     savedAt = performance.now();
   }
-  if (config.averageDecay === 0) engine.average(0);
-  save();
+  await save();
   const finished = !stopped();
   return { finished, progress, validation: figures, checkpoint: file };
 }
@@ -184,8 +191,23 @@ function slicesOf(
   return slices;
 }
 
-/** Early in a run a long average would still hold the first, random weights. */
-function averageDecayAt(decay: number, step: number): number {
+/** The next batches of one shape, `most` of them at most. */
+function alike(plans: readonly BatchPlan[], from: number, most: number): BatchPlan[] {
+  const [first, ...rest] = plans.slice(from, from + most) as [BatchPlan, ...BatchPlan[]];
+  const other = rest.findIndex(
+    ({ rows, columns, samples }) =>
+      rows !== first.rows || columns !== first.columns || samples.length !== first.samples.length,
+  );
+  return [first, ...(other < 0 ? rest : rest.slice(0, other))];
+}
+
+/**
+ * By how much the averages move after a step, if they do. Early in a run a long average would still hold the first,
+ * random weights.
+ */
+function averageDecayAt(decay: number, step: number): number | undefined {
+  if (decay === 0) return 0;
+  if (step % stepsPerAverage !== 0) return undefined;
   return Math.min(decay, (1 + step) / (10 + step)) ** stepsPerAverage;
 }
 
@@ -221,20 +243,17 @@ async function validate(
   };
 }
 
-function snapshot(
+async function snapshot(
   engine: TrainingEngine,
   config: TrainingConfig,
   dataDigest: string,
   progress: Progress,
-): Checkpoint {
-  return {
-    config,
-    dataDigest,
-    progress: { ...progress },
-    variables: new Map(
-      engine.variables.map(({ name, shape }) => [name, { shape, values: engine.read(name) }]),
-    ),
-  };
+): Promise<Checkpoint> {
+  const variables = new Map<string, { shape: readonly number[]; values: Float32Array }>();
+  for (const { name, shape } of engine.variables) {
+    variables.set(name, { shape, values: await engine.read(name) });
+  }
+  return { config, dataDigest, progress: { ...progress }, variables };
 }
 
 function restore(engine: TrainingEngine, checkpoint: Checkpoint, file: string): void {
@@ -309,6 +328,18 @@ function beginFolder(run: TrainingRun): void {
   writeFileSync(join(folder, 'curves.csv'), `${curveColumns}\n`);
 }
 
+/** A run that goes on on another device than before tells all of them. */
+function noteDevice({ folder, engine }: TrainingRun): void {
+  const file = join(folder, 'config.json');
+  if (!existsSync(file)) return;
+  const record = JSON.parse(readFileSync(file, 'utf8')) as { device?: string };
+  if (record.device?.split(laterDevice).at(-1) === engine.device) return;
+  const device = [record.device, engine.device].filter((one) => one !== undefined).join(laterDevice);
+  writeWhole(file, [Buffer.from(`${JSON.stringify({ ...record, device }, null, 2)}\n`)]);
+}
+
+const laterDevice = '; then ';
+
 function appendCurve(folder: string, report: EpochReport): void {
   const { progress, train: sums, validation, learningRate, slicesPerSecond } = report;
   const row = [
@@ -330,9 +361,9 @@ function appendCurve(folder: string, report: EpochReport): void {
 }
 
 /** A checkpoint that cannot be written in the middle of a run costs the checkpoint, not the run. */
-function saveOrTell(save: () => void, run: TrainingRun): void {
+async function saveOrTell(save: () => Promise<void>, run: TrainingRun): Promise<void> {
   try {
-    save();
+    await save();
   } catch (error) {
     run.onNotice?.(`${messageOf(error)}; training goes on without this checkpoint`);
   }

@@ -81,9 +81,11 @@ function hasLibrary(machine: Machine, prefix: string): boolean {
   );
 }
 
-/** The command that fetches the CUDA and TensorRT provider libraries which onnxruntime-node does not bundle. */
-export const FETCH_PROVIDERS =
-  'ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js';
+/**
+ * The command that fetches the CUDA and TensorRT providers, which onnxruntime-node does not bundle, with the CUDA and
+ * cuDNN libraries that they need.
+ */
+export const FETCH_PROVIDERS = 'deploy/install-cuda.sh';
 
 /**
  * Why a GPU provider cannot work on this machine, as far as files tell; undefined when it is worth a try.
@@ -113,7 +115,7 @@ export function whyNot(
   const folder = runtimeFolder(machine);
   for (const library of ['libonnxruntime_providers_shared.so', `libonnxruntime_providers_${provider}.so`]) {
     if (!machine.exists(join(folder, library))) {
-      return `${library} is missing in ${folder}: ${FETCH_PROVIDERS} (needs CUDA 12 and cuDNN 9 on the host)`;
+      return `${library} is missing in ${folder}: ${FETCH_PROVIDERS} installs it`;
     }
   }
   if (provider === 'tensorrt' && !hasLibrary(machine, 'libnvinfer.so')) {

@@ -50,8 +50,8 @@ async function loadTensorflow(): Promise<{ tf: Tf; name: string }> {
     }
   }
   throw new Error(
-    `none of ${options.packages.join(', ')} can be loaded. They are optional and need Node 22 or older: ` +
-      `npm install ${options.packages[0]}, or choose another engine. (${refused.join('; ')})`,
+    `none of ${options.packages.join(', ')} can be loaded. It is optional and needs Node 22 or older: ` +
+      `deploy/build-tensorflow.sh installs it, or choose another engine. (${refused.join('; ')})`,
   );
 }
 

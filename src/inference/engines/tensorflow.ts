@@ -34,7 +34,7 @@ export function missingTensorflow(
     }
   });
   if (!installed) {
-    return `neither ${packages.join(' nor ')} is installed; they are optional and need Node 22 or older: npm install ${packages[0]}`;
+    return `neither ${packages.join(' nor ')} is installed; it is optional and needs Node 22 or older: deploy/build-tensorflow.sh installs it`;
   }
   if (model !== undefined && !existsSync(model.tfjsPath)) {
     return `the model has no TensorFlow.js form: ${model.tfjsPath} is missing`;

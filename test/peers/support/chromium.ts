@@ -1,6 +1,8 @@
 import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { startProgram, temporaryFolder } from './process.js';
 
@@ -27,10 +29,11 @@ export interface BrowserPage<T> {
 /**
  * Serves a page whose script is the body of an async function; its result, or failure, is sent back as JSON.
  * @param page libraries: sources of classic scripts, by the path under which the page loads them
+ * @param page.folder what else the page may load
  */
 export async function servePage<T>(
   t: TestContext,
-  page: { libraries: Readonly<Record<string, string>>; script(): string },
+  page: { libraries: Readonly<Record<string, string>>; script(): string; folder?: string },
 ): Promise<BrowserPage<T>> {
   let report: (text: string) => void = () => {};
   const reported = new Promise<string>((resolve) => {
@@ -40,6 +43,10 @@ export async function servePage<T>(
     const send = (report) => fetch('/report', { method: 'POST', body: JSON.stringify(report) });
     const text = (error) => String(error?.stack ?? error?.message ?? JSON.stringify(error));
     run().then((result) => send({ result }), (error) => send({ error: text(error) }));`;
+  const fileOf = (path: string): Buffer | undefined => {
+    const file = page.folder === undefined || path.includes('..') ? undefined : join(page.folder, path);
+    return file !== undefined && existsSync(file) ? readFileSync(file) : undefined;
+  };
   const server = createServer(async (request, response) => {
     const path = (request.url ?? '').split('?')[0]!;
     if (request.method === 'POST') {
@@ -52,8 +59,9 @@ export async function servePage<T>(
       response.setHeader('Content-Type', 'text/html; charset=utf-8');
       response.end(`<!doctype html><title>test</title>${scripts.join('')}<script src="/script.js"></script>`);
     } else {
-      const source = path === '/script.js' ? script() : page.libraries[path];
-      response.setHeader('Content-Type', 'text/javascript; charset=utf-8');
+      const source = path === '/script.js' ? script() : (page.libraries[path] ?? fileOf(path));
+      const type = path.endsWith('.wasm') ? 'application/wasm' : 'text/javascript; charset=utf-8';
+      response.setHeader('Content-Type', type);
       response.statusCode = source === undefined ? 404 : 200;
       response.end(source);
     }

@@ -17,7 +17,11 @@ export interface Node {
 }
 
 /** The archive and all its DIMSE services, without models: what is received is kept and left alone. */
-export async function startNode(t: TestContext, overrides: Partial<Config> = {}): Promise<Node> {
+export async function startNode(
+  t: TestContext,
+  overrides: Partial<Config> = {},
+  log?: { write(line: string): void },
+): Promise<Node> {
   const config: Config = {
     ...loadConfig(),
     data: mkdtempSync(join(tmpdir(), 'node-')),
@@ -37,13 +41,14 @@ export async function startNode(t: TestContext, overrides: Partial<Config> = {})
     config,
     intake: pipeline.intake,
     services: services.services,
-    logger: createLogger({ level: 'silent' }),
+    logger: createLogger(log === undefined ? { level: 'silent' } : { level: 'info', stream: log }),
     associationEnded: (id) => pipeline.associationEnded(id),
   });
   pipeline.start();
   services.start();
   t.after(async () => {
     await server.close(0);
+    await services.close();
     await pipeline.close(500);
     rmSync(config.data, { recursive: true });
   });

@@ -5,6 +5,7 @@ import { type Ending, eventually, freePort, startProgram, temporaryFolder } from
 export interface RedisServer {
   port: number;
   url: string;
+  pid(): number;
   start(): Promise<void>;
   /** Ends it at once; what it held is gone. */
   kill(): Promise<void>;
@@ -34,6 +35,7 @@ export async function redisServer(t: Ending, started = true): Promise<RedisServe
   const server: RedisServer = {
     port,
     url: `redis://127.0.0.1:${port}`,
+    pid: () => running?.child.pid ?? 0,
     async start() {
       const options = ['--save', '', '--appendonly', 'no', '--bind', '127.0.0.1', '--dir', folder];
       running = startProgram(t, 'redis-server', ['--port', String(port), ...options]);

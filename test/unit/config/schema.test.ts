@@ -52,6 +52,7 @@ test('the example loads', () => {
       callingAeTitle: 'MCNET',
       commitment: 'off',
       commitmentTimeout: 600_000,
+      timeout: 120_000,
       tls: {
         key: '/etc/mcnet/tls/mcnet.key',
         cert: '/etc/mcnet/tls/mcnet.pem',
@@ -83,7 +84,7 @@ test('the example shows every key of the schema, and each default that it states
   for (const key of ['aeTitle', 'data', 'queue', 'engine', 'duplicates', 'seriesNumber', 'batch'] as const) {
     assert.deepEqual(config[key], defaults[key], key);
   }
-  for (const key of ['concurrency', 'retry', 'limits', 'log'] as const) {
+  for (const key of ['concurrency', 'retry', 'limits', 'disk', 'log'] as const) {
     assert.deepEqual(config[key], defaults[key], key);
   }
   assert.deepEqual(config.rules[0]?.complete, defaults.rules[0]?.complete);
@@ -196,7 +197,7 @@ extra: 1
       'destinations.pacs.dimse.port (line 6): is missing; expected a TCP port, a whole number from 1 to 65535',
       'destinations.both (line 7): {} is not accepted; expected exactly one of dimse and dicomweb',
       'rules[0].complete.quiet (line 12): "soon" is not accepted; expected a duration such as 500ms, 5s, 10m, 2h or 7d',
-      'extra (line 13): unknown key; known keys: aeTitle, data, models, dimse, http, queue, distribution, engine, peers, destinations, sources, pull, rules, duplicates, seriesNumber, batch, concurrency, retry, limits, page, log',
+      'extra (line 13): unknown key; known keys: aeTitle, data, models, dimse, http, access, audit, queue, distribution, engine, peers, destinations, sources, pull, rules, duplicates, seriesNumber, batch, concurrency, retry, limits, disk, retention, quotas, page, log',
       'rules[0].to[0] (line 11): "pasc" is not a destination; did you mean "pacs"?',
     ],
   );
@@ -204,7 +205,7 @@ extra: 1
 
 test('a value of the wrong shape is named with the keys that belong there', () => {
   assert.deepEqual(problems('http: 8080\n'), [
-    'http (line 1): 8080 is not accepted; expected a mapping with the keys host, port, allowRemote, allowedHosts, cors',
+    'http (line 1): 8080 is not accepted; expected a mapping with the keys host, port, tls, allowedHosts, cors',
   ]);
 });
 
@@ -225,10 +226,15 @@ test('broken YAML and a missing file are sentences', () => {
   );
 });
 
-test('http beyond loopback is refused until it is allowed explicitly', () => {
+test('http beyond loopback is refused until it is said who may use it', () => {
   assert.match(problems('http: { host: 0.0.0.0 }')[0]!, /^http\.host \(line 1\): "0\.0\.0\.0" is reachable/);
-  assert.match(problems('http: { host: "::" }')[0]!, /allowRemote/);
-  assert.equal(load('http: { host: 0.0.0.0, allowRemote: true }').http.host, '0.0.0.0');
+  assert.match(problems('http: { host: "::" }')[0]!, /expected a loopback address, or access with users/);
+  assert.match(problems('http: { host: "::" }\naccess: {}').join(), /at least one of users, tokens/);
+  const access = 'access: { users: users.json }';
+  assert.equal(load(`http: { host: 0.0.0.0 }\n${access}`).http.host, '0.0.0.0');
+  const warnings: string[] = [];
+  load(`http: { host: 0.0.0.0 }\n${access}`, {}, warnings);
+  assert.match(warnings.join(), /travel unencrypted/);
   assert.equal(load('http: { host: "::1" }').http.host, '::1');
   assert.match(problems('', { MCNET_HTTP__HOST: '0.0.0.0' })[0]!, /reachable from other machines/);
 });
@@ -236,6 +242,16 @@ test('http beyond loopback is refused until it is allowed explicitly', () => {
 test('two rules of one name are refused', () => {
   const found = problems('rules: [{ name: a, model: m }, { name: a, model: m }]');
   assert.match(found[0]!, /^rules\[1\]\.name .*already the name of rules\[0\]/);
+});
+
+test('the reserve of the disk is below its first watermark; a quota limits something', () => {
+  assert.deepEqual(problems('disk: { low: 1GiB, critical: 2GiB }'), [
+    'disk.low (line 1): "1GiB" is not accepted; expected at least as many bytes as disk.critical',
+  ]);
+  assert.deepEqual(problems('quotas: [{ source: PACS }]'), [
+    'quotas[0] (line 1): {"source":"PACS"} is not accepted; expected instances, bytes, or both',
+  ]);
+  assert.equal(load('retention: { age: 30d, space: 1TB }').retention.age, 30 * 86_400_000);
 });
 
 test('priorities have names; secrets of the distribution are not repeated in messages', () => {

@@ -296,7 +296,7 @@ test('a file that ends or hangs its thread fails by itself; the files beside it 
   t.after(() => rm(folder, { recursive: true, force: true }));
   const corrector = await openCorrector(t, zeroNetwork(), {
     workerScript: new URL('./faults.worker.js', import.meta.url),
-    hangMs: 500,
+    hangMs: 1500,
   });
   const names = ['a', 'abort', 'b', 'c', 'throw', 'd', 'hang', 'e', 'f'];
   await Promise.all(

@@ -30,7 +30,7 @@ test('a DIMSE destination sends data sets without meta header and reports each o
   const destination = dimseDestination('pacs', target, {
     async storeInstances(to, instances, options) {
       assert.equal(to, target);
-      assert.equal(String(await instances[0]?.open()), 'ds');
+      assert.equal(String(await instances[0]?.open(deliverable.transferSyntaxUid)), 'ds');
       assert.equal(instances[0]?.transferSyntaxUid, deliverable.transferSyntaxUid);
       options?.onOutcome?.(outcome);
       return [outcome];

@@ -3,12 +3,17 @@ import { openDicomWeb } from '../../../src/composition/dicomweb.js';
 import { configSchema } from '../../../src/config/index.js';
 import * as dicom from '../../../src/dicom/index.js';
 import { openPipeline } from '../../../src/pipeline/index.js';
+import { viewsOfPipeline } from '../../../src/web/index.js';
 import { atEnd, temporaryFolder } from '../pipeline/synthetic.js';
 import { unchanged } from '../pipeline/unchanged-model.js';
 import { startFakeServer } from '../web/fake-server.js';
 
 /** The whole web application over a real archive on a free port; MR is "corrected" by a model that changes no pixel. */
-export async function startArchiveServer(t: TestContext, http: { cors?: string[] } = {}) {
+export async function startArchiveServer(
+  t: TestContext,
+  http: { cors?: string[] } = {},
+  settings: { access?: object; data?: string } = {},
+) {
   const pipeline = await openPipeline({
     data: await temporaryFolder(t),
     rules: [{ name: 'MR', when: { Modality: 'MR' }, model: 'none', to: [] }],
@@ -18,16 +23,23 @@ export async function startArchiveServer(t: TestContext, http: { cors?: string[]
     destinations: [],
   });
   atEnd(t, () => pipeline.close(500));
-  const config = configSchema.parse({ http: { port: 0, ...http } });
+  const config = configSchema.parse({ ...settings, http: { port: 0, ...http } });
   const dicomWeb = openDicomWeb(config, pipeline);
   atEnd(t, () => dicomWeb.close());
-  const server = await startFakeServer({ config, dicomWeb: dicomWeb.router });
+  const server = await startFakeServer({
+    config,
+    settings,
+    dicomWeb: dicomWeb.router,
+    peerAt: dicomWeb.peerAt,
+    ...viewsOfPipeline(pipeline),
+  });
   atEnd(t, () => server.close());
   return {
     pipeline,
     origin: server.url,
     url: `${server.url}/dicom-web`,
     log: server.log,
+    server,
     async store(file: Buffer) {
       const incoming = pipeline.intake.beginFile({ source: { protocol: 'file', peer: 'test', address: '' } });
       for (let at = 0; at < file.length; at += 65_536) await incoming.write(file.subarray(at, at + 65_536));

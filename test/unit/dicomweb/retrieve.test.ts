@@ -378,12 +378,12 @@ test('rendered: the window of the object or of the request, as PNG; other image 
       const y = ((x - (center - 0.5)) / (width - 1) + 0.5) * 255;
       return Math.round(Math.min(255, Math.max(0, y)));
     });
-  const own = await get(`${instance}/rendered`, 'image/*');
+  const own = await get(`${instance}/rendered`, 'image/png');
   assert.equal(own.type, 'image/png');
   assert.deepEqual(pngRows(own.body).flat(), expected(500, 1000));
-  const asked = await get(`${instance}/frames/1/rendered?window=6000,9000,LINEAR&quality=5`, 'image/png');
+  const asked = await get(`${instance}/frames/1/rendered?window=6000,9000,LINEAR&viewport=5,5`, 'image/png');
   assert.deepEqual(pngRows(asked.body).flat(), expected(6000, 9000));
-  assert.match(asked.headers.get('warning') ?? '', /^299 .*quality/);
+  assert.match(asked.headers.get('warning') ?? '', /^299 .*viewport/);
   const two = await get(
     `${series}/instances/1.2.2/frames/2,1/rendered`,
     'multipart/related; type="image/png"',
@@ -392,7 +392,27 @@ test('rendered: the window of the object or of the request, as PNG; other image 
     two.parts().map(({ headers }) => headers['content-location']),
     [2, 1].map((n) => `${series}/instances/1.2.2/frames/${n}/rendered`),
   );
-  assert.equal((await get(`${instance}/rendered`, 'image/jpeg')).status, 406);
+  // Without a wish it is JPEG, as the standard has it; its grey values are near the PNG's.
+  const decoder = createFrameDecoder();
+  t.after(() => decoder.close());
+  const grey: Item = [
+    [0x00280100, 'US', 8],
+    [0x00280101, 'US', 8],
+    [0x00280102, 'US', 7],
+  ];
+  const dataSet = dicom.parseDataSet(encodeDataSet(explicitLE, mrImage({ extra: grey })), explicitLE.uid);
+  const jpegBaseline = { dataSet, transferSyntax: '1.2.840.10008.1.2.4.50', vr: 'OB', encapsulated: true };
+  for (const accept of [undefined, 'image/*', 'image/jpeg']) {
+    const jpeg = await get(`${instance}/rendered?quality=100`, accept);
+    assert.equal(jpeg.type, 'image/jpeg', `${accept}`);
+    const { pixels } = await decoder.decode(jpegBaseline, jpeg.body);
+    for (const [i, wanted] of expected(500, 1000).entries()) assert.ok(Math.abs(pixels[i]! - wanted) <= 3);
+  }
+  const small = (await get(`${instance}/rendered?quality=1`, 'image/jpeg')).body.length;
+  assert.ok(small < (await get(`${instance}/rendered?quality=100`, 'image/jpeg')).body.length);
+  assert.equal((await get(`${instance}/rendered?quality=0`)).status, 400);
+  assert.equal((await get(`${instance}/rendered?quality=best`)).status, 400);
+  assert.equal((await get(`${instance}/rendered`, 'image/gif')).status, 406);
   assert.equal((await get(`${instance}/rendered?window=1`)).status, 400);
 });
 

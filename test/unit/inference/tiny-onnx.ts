@@ -105,7 +105,7 @@ export const scalingNetwork = (factor: number): Buffer =>
 
 /** Writes a model folder around a network, as releases have it; it is removed when the test ends. */
 export async function modelFolder(
-  t: TestContext,
+  t: { after(work: () => unknown): unknown },
   onnx: Buffer,
   changes: Record<string, unknown> = {},
 ): Promise<string> {

@@ -237,6 +237,27 @@ test('a due time from a clock that ran ahead is brought back', async (t) => {
   await eventually('ran', () => ran);
 });
 
+test('a clock that was set back by hours: what was due in a second is due in a second', async (t) => {
+  const path = join(await temporaryFolder(t), 'queue.sqlite');
+  const db = await openDatabase(path);
+  atEnd(t, () => db.close());
+  const before = new ManualClock();
+  before.at += 3 * 3600_000;
+  const first = openEmbeddedQueue(db, before);
+  first.add(job('a'));
+  let failures = 0;
+  first.work('k', { ...options, retry: { ...options.retry, baseMs: 600_000, capMs: 600_000 } }, async () => {
+    failures += 1;
+    throw new Error('not now');
+  });
+  await eventually('failed once', () => failures === 1 && first.stats()[0]!.leased === 0);
+  await first.close();
+  const clock = new ManualClock();
+  const queue = openEmbeddedQueue(db, clock);
+  const due = queue.state('k', 'a')!.runAt - clock.now();
+  assert.ok(due > 250_000 && due <= 600_000, `due in ${due} ms`);
+});
+
 test('the delay doubles up to its cap and is spread over its upper half', () => {
   const policy = { baseMs: 100, capMs: 1000 };
   const longest = [1, 2, 3, 4, 5, 60].map((attempts) => retryDelay(policy, attempts, () => 1));

@@ -109,6 +109,7 @@ async function start(
   });
   atEnd(t, async () => {
     await server.close(0);
+    await services.close();
     await receiver.close(0);
     await pipeline.close(200);
   });

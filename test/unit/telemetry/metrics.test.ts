@@ -33,7 +33,7 @@ test('every metric has help, type and a name by the conventions', async () => {
 });
 
 test('received instances are counted by source, protocol and outcome; unknown sources share one label', async () => {
-  const metrics = createMetrics({ processMetrics: false, knownSources: ['PACS', '*'] });
+  const metrics = createMetrics({ processMetrics: false, knownSources: () => ['PACS', '*'] });
   metrics.received({ source: 'PACS', protocol: 'dimse', outcome: 'stored', bytes: 1000 });
   metrics.received({ source: 'PACS', protocol: 'dimse', outcome: 'rejected', bytes: 500 });
   for (const source of ['EVIL1', 'EVIL2', '*']) {
@@ -53,7 +53,7 @@ test('received instances are counted by source, protocol and outcome; unknown so
 });
 
 test('durations are given in milliseconds and leave as seconds', async () => {
-  const metrics = createMetrics({ processMetrics: false, knownDestinations: ['pacs'] });
+  const metrics = createMetrics({ processMetrics: false, knownDestinations: () => ['pacs'] });
   metrics.sliceCorrected(40);
   metrics.inferred(120, 4);
   metrics.seriesDelivered({ destination: 'pacs', turnaroundMs: 7000 });

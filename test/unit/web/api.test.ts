@@ -46,8 +46,8 @@ async function get(path: string, init?: RequestInit) {
 
 test('the list, filtered by state and limited; the command line sees the same', async () => {
   const all = fakeSeries();
-  assert.equal((await listSeries(fake.url)).length, all.length);
-  const failed = await listSeries(fake.url, { state: ['failed', 'receiving'], limit: 1 });
+  assert.equal((await listSeries({ url: fake.url })).length, all.length);
+  const failed = await listSeries({ url: fake.url }, { state: ['failed', 'receiving'], limit: 1 });
   assert.deepEqual(
     failed.map((series) => series.state),
     ['receiving'],
@@ -69,12 +69,12 @@ test('the list, filtered by state and limited; the command line sees the same', 
 
 test('one series, its slices and its retry', async () => {
   const { series } = fake.all[3]!;
-  assert.equal((await showSeries(fake.url, series)).state, 'failed');
-  assert.deepEqual(await retrySeries(fake.url, series), { corrections: 0, deliveries: 2 });
+  assert.equal((await showSeries({ url: fake.url }, series)).state, 'failed');
+  assert.deepEqual(await retrySeries({ url: fake.url }, series), { corrections: 0, deliveries: 2 });
   assert.deepEqual(fake.retried, [series]);
   const { slices } = (await get(`/api/series/${series}/slices`)).json() as { slices: unknown[] };
   assert.equal(slices.length, 60);
-  assert.equal((await serverStatus(fake.url)).model.name, 'mcnet');
+  assert.equal((await serverStatus({ url: fake.url })).model.name, 'mcnet');
 });
 
 test('what is not known is 404, what is no UID 400', async () => {
@@ -93,7 +93,7 @@ test('what is not known is 404, what is no UID 400', async () => {
     }
   }
   await assert.rejects(
-    showSeries(fake.url, '1.2.3'),
+    showSeries({ url: fake.url }, '1.2.3'),
     (error: unknown) => error instanceof ClientError && /no series 1\.2\.3 is known/.test(error.message),
   );
 });
@@ -234,13 +234,13 @@ test('the client says in a sentence what is wrong', async () => {
   const gone = closed.url;
   await closed.close();
   await assert.rejects(
-    listSeries(gone),
+    listSeries({ url: gone }),
     (error: unknown) =>
       error instanceof ClientError &&
       error.message.startsWith(`no server answers at ${gone} (ECONNREFUSED); `),
   );
-  await assert.rejects(listSeries('nonsense'), /is not an address/);
-  await assert.rejects(listSeries(`${fake.url}`, { state: ['odd'] }), /state must be one or more of/);
+  await assert.rejects(listSeries({ url: 'nonsense' }), /is not an address/);
+  await assert.rejects(listSeries({ url: fake.url }, { state: ['odd'] }), /state must be one or more of/);
 });
 
 test('an address that is taken is a sentence', async () => {

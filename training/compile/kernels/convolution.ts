@@ -4,6 +4,7 @@ import { int, ints } from '../onnx.js';
 import type { GraphRecorder } from '../recorder.js';
 import { canBlock, recordBlockedConvolution } from './blocked.js';
 import { filterGradient } from './filter-gradient.js';
+import { filterGradientOnGpu, inputGradientOnGpu } from './gpu-convolution.js';
 import { traceKernel } from './register.js';
 import {
   recordUpsampledConvolution,
@@ -86,7 +87,7 @@ function recordConvolution(
     columns: info.outWidth,
     attributes: attributesOfConv,
   };
-  if (bias === undefined && !backend.isFrozen && canBlock(blocked)) {
+  if (bias === undefined && !backend.isFrozen && backend.lowering === 'cpu' && canBlock(blocked)) {
     const stored = backend.materialise(filter, 'filter');
     const name = recordBlockedConvolution(backend.graph, image, stored, 'forwards', blocked);
     return backend.symbol(name, info.outShape, 'channelsFirst');
@@ -131,7 +132,9 @@ function smallShape(info: Conv2DInfo): UpsampledConvolution {
 
 /** OIHW. Constants are rearranged while tracing. */
 function filterForwards(backend: TracingBackend, filter: tf.TensorInfo): string {
-  if (backend.lookUp(filter).value.kind !== 'symbol') return backend.materialise(filter, 'oihw');
+  if (backend.lowering === 'gpu' || backend.lookUp(filter).value.kind !== 'symbol') {
+    return backend.materialise(filter, 'oihw');
+  }
   return outputsInputsFirst(backend.graph, backend.materialise(filter, 'filter'), filter.shape);
 }
 
@@ -165,6 +168,10 @@ function recordInputGradient(
   const { graph } = backend;
   const { filterHeight, filterWidth, inChannels, outChannels, strideHeight, strideWidth, padInfo } = info;
   const { image: gradient, factors } = withoutFactors(backend, dy, info);
+  if (backend.lowering === 'gpu') {
+    const scaled = scaleFilter(graph, backend.materialise(filter, 'oihw'), factors, outChannels);
+    return backend.symbol(inputGradientOnGpu(graph, gradient, scaled, info), info.inShape, 'channelsFirst');
+  }
   const stored = scaleFilter(graph, backend.materialise(filter, 'filter'), factors, outChannels);
   if (strideHeight === 1 && strideWidth === 1) {
     const attributes = {
@@ -264,6 +271,10 @@ function recordFilterGradient(
   const filterShape = [filterHeight, filterWidth, inChannels, outChannels];
   const image = backend.materialise(x, 'channelsFirst');
   const { image: gradient, factors } = withoutFactors(backend, dy, info);
+  if (backend.lowering === 'gpu') {
+    const filter = filterGradientOnGpu(graph, image, gradient, info);
+    return backend.symbol(scaleFilter(graph, filter, factors, outChannels), filterShape, 'oihw');
+  }
   const shaped = (name: string): tf.TensorInfo => {
     const shape = [outChannels, filterHeight, filterWidth, inChannels];
     const filter = graph.node('Reshape', [name, graph.integers(shape)]);
@@ -340,7 +351,7 @@ function withoutFactors(
   return { image: origin.image, factors: origin.factors };
 }
 
-/** An OHWI filter times a factor for each of its outputs. */
+/** An OHWI or OIHW filter times a factor for each of its outputs. */
 function scaleFilter(
   graph: GraphRecorder,
   filter: string,

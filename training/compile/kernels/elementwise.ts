@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type { TracingBackend } from '../backend.js';
-import { float } from '../onnx.js';
+import { elementTypes, float, int } from '../onnx.js';
 import { type Layout, product, type TracedValue } from '../value.js';
 import { traceKernel } from './register.js';
 
@@ -93,13 +93,17 @@ export function registerElementwise(): void {
 
 /**
  * 1 where x > 0, else `alpha`. As a hard sigmoid with a huge slope, which ONNX Runtime runs on all cores, where
- * its Where does not. The mask of a ReLU is taken from the ReLU's output, so that the input need not be kept.
+ * its Where does not; on a GPU, where such a slope may overflow, as a comparison. The mask of a ReLU is taken from the
+ * ReLU's output, so that the input need not be kept.
  */
 function recordStep(backend: TracingBackend, name: string, alpha: number): string {
   const { graph } = backend;
-  const steep = { alpha: float(3e38), beta: float(0) };
-  if (alpha === 0) return graph.node('HardSigmoid', [graph.node('Relu', [name])], steep);
-  const mask = graph.node('HardSigmoid', [name], steep);
+  const positive = (x: string): string =>
+    backend.lowering === 'gpu'
+      ? graph.node('Cast', [graph.node('Greater', [x, graph.scalar(0)])], { to: int(elementTypes.float32) })
+      : graph.node('HardSigmoid', [x], { alpha: float(3e38), beta: float(0) });
+  if (alpha === 0) return positive(graph.node('Relu', [name]));
+  const mask = positive(name);
   return graph.node('Add', [graph.node('Mul', [mask, graph.scalar(1 - alpha)]), graph.scalar(alpha)]);
 }
 

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type { TracingBackend } from '../backend.js';
-import { type Attributes, float, int, ints, text } from '../onnx.js';
+import { type Attributes, elementTypes, float, int, ints, text } from '../onnx.js';
 import { traceKernel } from './register.js';
 import { recordUpsampledInputGradient } from './upsampled.js';
 
@@ -19,6 +19,10 @@ export function registerPooling(): void {
   });
   traceKernel<PoolAttributes>('MaxPoolGrad', ({ inputs, attributes, backend }) => {
     const info = poolInfo(inputs.input!.shape, attributes);
+    if (backend.lowering === 'gpu') {
+      const gradient = recordMaxPoolGradient(backend, inputs.input!, inputs.dy!, info);
+      return backend.symbol(gradient, info.inShape, 'channelsFirst');
+    }
     const indices = recordMaxPool(backend, inputs.input!, info)[1];
     const [batch, rows, columns, channels] = info.inShape;
     const name = backend.graph.node(
@@ -120,6 +124,46 @@ function recordMaxPool(
     2,
   );
   return [maxima!, indices!];
+}
+
+/**
+ * The gradient of pooling over windows that do not overlap, without positions: where a pixel equals its window's
+ * maximum. Of several such pixels in a window the first counts, as in TensorFlow.js.
+ */
+function recordMaxPoolGradient(
+  backend: TracingBackend,
+  x: tf.TensorInfo,
+  dy: tf.TensorInfo,
+  info: tf.backend_util.Conv2DInfo,
+): string {
+  const { graph } = backend;
+  const { filterHeight, filterWidth, outHeight, outWidth, inHeight, inWidth, batchSize, inChannels } = info;
+  const whole = filterHeight * outHeight === inHeight && filterWidth * outWidth === inWidth;
+  if (!whole || info.strideHeight !== filterHeight || info.strideWidth !== filterWidth) {
+    throw new Error(
+      `the gradient of a ${filterHeight}×${filterWidth} max-pool with stride ${info.strideHeight}×${info.strideWidth} on ${inHeight}×${inWidth} cannot be traced for a GPU: its windows must tile the image`,
+    );
+  }
+  const lines = batchSize * inChannels * outHeight;
+  const windows = graph.integers([lines, filterHeight, outWidth, filterWidth]);
+  const values = graph.integers([lines, 1, outWidth, 1]);
+  const isMaximum = (pixels: string, maxima: string): string => {
+    const operands = [graph.node('Reshape', [pixels, windows]), graph.node('Reshape', [maxima, values])];
+    return graph.node('Cast', [graph.node('Equal', operands)], { to: int(elementTypes.float32) });
+  };
+  const pool = (pixels: string): string => graph.node('MaxPool', [pixels], window(info));
+  const taps = filterHeight * filterWidth;
+  const rank = Float32Array.from({ length: taps }, (_, i) => taps - i);
+  const image = backend.materialise(x, 'channelsFirst');
+  const ranked = graph.node('Reshape', [
+    graph.node('Mul', [isMaximum(image, pool(image)), graph.floats(rank, [1, filterHeight, 1, filterWidth])]),
+    graph.integers([batchSize, inChannels, inHeight, inWidth]),
+  ]);
+  const gradient = graph.node('Reshape', [backend.materialise(dy, 'channelsFirst'), values]);
+  return graph.node('Reshape', [
+    graph.node('Mul', [isMaximum(ranked, pool(ranked)), gradient]),
+    graph.integers([batchSize, inChannels, inHeight, inWidth]),
+  ]);
 }
 
 function window(info: tf.backend_util.Conv2DInfo): Attributes {

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
-import { captureStep, StepSession, StepState, tracingBackend, withTracing } from '../../compile/index.js';
+import {
+  captureStep,
+  type Lowering,
+  StepSession,
+  StepState,
+  tracingBackend,
+  withTracing,
+} from '../../compile/index.js';
 import { createRandom } from '../../data/index.js';
 
 /** An operation with its operands' shapes; every operand is an input of the traced graph. */
@@ -291,6 +298,16 @@ const cases: Case[] = [
     shapes: [image, [2, 3, 2, 3]],
     compute: (x, dy) => tf.grad((value) => tf.maxPool(value as Image, 2, 2, 'valid'))(x!, dy!),
   },
+  {
+    kernel: 'MaxPoolGrad',
+    note: 'where several pixels of a window are largest',
+    shapes: [
+      [1, 8, 8, 2],
+      [1, 4, 4, 2],
+    ],
+    compute: (x, dy) =>
+      tf.grad((value) => tf.maxPool(value as Image, 2, 2, 'valid'))(tf.clipByValue(x!, -0.1, 0.1), dy!),
+  },
   { kernel: 'AvgPool', shapes: [image], compute: (x) => tf.avgPool(x as Image, 2, 2, 'valid') },
   {
     kernel: 'ResizeNearestNeighbor',
@@ -338,7 +355,9 @@ describe('traced kernels against TensorFlow.js’ cpu backend', () => {
             randomValues(shape, number * 10 + at, one.range ?? [-1, 1]),
           );
           const { expected, shape } = await onCpu(one, values);
-          assertClose(await traced(one, values, channelsFirst), expected, what);
+          for (const lowering of ['cpu', 'gpu'] as const) {
+            assertClose(await traced(one, values, channelsFirst, lowering), expected, `${what}, ${lowering}`);
+          }
           assert.equal(
             expected.length,
             shape.reduce((size, length) => size * length, 1),
@@ -404,20 +423,19 @@ describe('gradients against finite differences, for more than one image', () => 
         };
         return (at(step) - at(-step)) / (2 * step);
       });
-      const gradient = await traced(
-        {
-          kernel: name,
-          shapes: [shape, [size]],
-          compute: (input, weights) =>
-            tf.grad((value) => {
-              const y = compute(value);
-              return tf.sum(tf.mul(y, tf.reshape(weights!, y.shape)));
-            })(input!),
-        },
-        [x, dy],
-        false,
-      );
-      assertClose(gradient, expected, name, 2e-3);
+      const gradientOf: Case = {
+        kernel: name,
+        shapes: [shape, [size]],
+        compute: (input, weights) =>
+          tf.grad((value) => {
+            const y = compute(value);
+            return tf.sum(tf.mul(y, tf.reshape(weights!, y.shape)));
+          })(input!),
+      };
+      for (const lowering of ['cpu', 'gpu'] as const) {
+        const gradient = await traced(gradientOf, [x, dy], false, lowering);
+        assertClose(gradient, expected, `${name}, ${lowering}`, 2e-3);
+      }
     });
   }
 });
@@ -471,6 +489,7 @@ async function traced(
   one: Case,
   values: readonly Float32Array[],
   channelsFirst: boolean,
+  lowering: Lowering,
 ): Promise<Float32Array> {
   const names = one.shapes.map((_, at) => `operand${at}`);
   const step = withTracing((tracer) =>
@@ -485,6 +504,7 @@ async function traced(
         });
         return { result: one.compute(...operands) };
       },
+      lowering,
     ),
   );
   const session = await StepSession.create(step, { threads: 1 });

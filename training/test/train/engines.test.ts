@@ -22,24 +22,21 @@ describe('the eager engine', () => {
     const compiled = createCompiledEngine(config, { threads: 1 });
     const eager = await createEagerEngine(config, 'cpu');
     assert.deepEqual(eager.variables, compiled.variables);
-    for (const { name } of eager.variables) assert.deepEqual(eager.read(name), compiled.read(name), name);
+    for (const { name } of eager.variables) {
+      assert.deepEqual(await eager.read(name), await compiled.read(name), name);
+    }
     for (let step = 1; step <= 4; step += 1) {
-      const { rate, epsilon } = adamFactors(1e-3, step);
-      const batch = batchOf(step - 1);
-      const expected = await eager.step(batch, rate, epsilon);
-      const actual = await compiled.step(batch, rate, epsilon);
+      const request = { batch: batchOf(step - 1), ...adamFactors(1e-3, step), averageDecay: 0.5 };
+      const expected = (await eager.steps([request]))[0]!;
+      const actual = (await compiled.steps([request]))[0]!;
       assert.deepEqual(Object.keys(actual).sort(), Object.keys(expected).sort());
       for (const [name, value] of Object.entries(expected)) {
-        assert.ok(
-          Math.abs(actual[name]! - value) < 1e-4 * Math.max(1, Math.abs(value)),
-          `${name}, step ${step}`,
-        );
+        closeTo(actual[name]!, value, `${name}, step ${step}`);
       }
-      for (const engine of [eager, compiled]) engine.average(0.5);
     }
     const name = 'output/kernel/average';
     assert.ok(
-      eager.read(name).some((value) => value !== 0),
+      (await eager.read(name)).some((value) => value !== 0),
       'the averages follow the weights',
     );
     const figures = await eager.validate(batchOf(3));
@@ -47,7 +44,7 @@ describe('the eager engine', () => {
       assert.ok(Math.abs(value - figures[key as keyof typeof figures]) < 1e-4, key);
     }
     eager.write(name, new Float32Array(4).fill(0.25));
-    assert.deepEqual(eager.read(name), new Float32Array(4).fill(0.25));
+    assert.deepEqual(await eager.read(name), new Float32Array(4).fill(0.25));
     await compiled.close();
     await eager.close();
   });
@@ -55,7 +52,7 @@ describe('the eager engine', () => {
   test('refuses what TensorFlow.js’ cpu backend computes wrongly', async () => {
     const eager = await createEagerEngine(config, 'cpu');
     await assert.rejects(
-      eager.step(batchOf(0, 1), 1e-3, 1e-8),
+      eager.steps([{ batch: batchOf(0, 1), rate: 1e-3, epsilon: 1e-8 }]),
       /wrong gradients for more than one slice at once/,
     );
     await eager.close();
@@ -71,11 +68,71 @@ describe('the eager engine', () => {
       return;
     }
     t.diagnostic(engine.device);
-    const { loss } = await engine.step(batchOf(0, 1), 1e-3, 1e-8);
-    assert.ok(Number.isFinite(loss));
+    const [result] = await engine.steps([{ batch: batchOf(0, 1), rate: 1e-3, epsilon: 1e-8 }]);
+    assert.ok(Number.isFinite(result!.loss));
     await engine.close();
   });
 });
+
+describe('the compiled engine lowered for a GPU', () => {
+  const requests = [1, 2, 3, 4, 5].map((step) => ({
+    batch: batchOf(step % 4, (step + 1) % 4),
+    ...adamFactors(1e-3, step),
+    ...(step === 2 ? { averageDecay: 0.75 } : {}),
+  }));
+  const gpu = { threads: 1, lowering: 'gpu' } as const;
+
+  test('agrees with the one for the CPU, with averages and validation', async () => {
+    const plain = createCompiledEngine(config, { threads: 1 });
+    const lowered = createCompiledEngine(config, gpu);
+    assert.deepEqual(lowered.variables, plain.variables);
+    for (const request of requests) {
+      const [expected] = await plain.steps([request]);
+      const [actual] = await lowered.steps([request]);
+      for (const [name, value] of Object.entries(expected!)) closeTo(actual![name]!, value, name);
+    }
+    for (const { name } of plain.variables) {
+      const expected = await plain.read(name);
+      for (const [i, value] of (await lowered.read(name)).entries()) closeTo(value, expected[i]!, name);
+    }
+    const figures = await plain.validate(batchOf(3));
+    for (const [key, value] of Object.entries(await lowered.validate(batchOf(3)))) {
+      closeTo(value, figures[key as keyof typeof figures], key);
+    }
+    await plain.close();
+    await lowered.close();
+  });
+
+  test('does several steps in one run bit for bit as one by one, averages included', async () => {
+    const single = createCompiledEngine(config, gpu);
+    const several = createCompiledEngine(config, { ...gpu, stepsAtOnce: 3 });
+    assert.equal(several.stepsAtOnce, 3);
+    const expected = [];
+    for (const request of requests) expected.push(...(await single.steps([request])));
+    assert.deepEqual(await several.steps(requests), expected);
+    for (const { name } of single.variables) {
+      assert.deepEqual(await several.read(name), await single.read(name), name);
+    }
+    await single.close();
+    await several.close();
+  });
+
+  test('keeps the averages as they are without a decay, and makes them the weights with one of 0', async () => {
+    const engine = createCompiledEngine(config, gpu);
+    const first = await engine.read('output/kernel/average');
+    await engine.steps([requests[0]!]);
+    assert.deepEqual(await engine.read('output/kernel/average'), first);
+    await engine.steps([{ ...requests[1]!, averageDecay: 0 }]);
+    assert.deepEqual(await engine.read('output/kernel/average'), await engine.read('output/kernel'));
+    assert.notDeepEqual(await engine.read('output/kernel'), first);
+    await engine.close();
+  });
+});
+
+function closeTo(actual: number, expected: number, what: string): void {
+  const difference = Math.abs(actual - expected);
+  assert.ok(difference < 1e-4 * Math.max(1, Math.abs(expected)), `${what}: ${actual}, not ${expected}`);
+}
 
 describe('sessions', () => {
   const made: string[] = [];
@@ -111,8 +168,8 @@ describe('sessions', () => {
     const many = createCompiledEngine(config, { threads: 1 });
     for (let step = 1; step <= 4; step += 1) {
       const batch = step % 2 === 0 ? batchOf(0, 1) : batchOf(2);
-      const { rate, epsilon } = adamFactors(1e-3, step);
-      assert.deepEqual(await few.step(batch, rate, epsilon), await many.step(batch, rate, epsilon));
+      const request = { batch, ...adamFactors(1e-3, step) };
+      assert.deepEqual(await few.steps([request]), await many.steps([request]));
     }
     await few.close();
     await many.close();

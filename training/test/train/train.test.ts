@@ -200,9 +200,9 @@ describe('what stops a run', () => {
     let steps = 0;
     const failing: TrainingEngine = {
       ...engine,
-      step: async (batch, rate, epsilon) => {
-        const results = await engine.step(batch, rate, epsilon);
-        return ++steps === 3 ? { ...results, loss: Number.NaN } : results;
+      steps: async (requests) => {
+        const results = await engine.steps(requests);
+        return ++steps === 3 ? [{ ...results[0], loss: Number.NaN }] : results;
       },
     };
     await refused(

@@ -1,0 +1,69 @@
+import type { NextFunction, Request, Response } from 'express';
+import type { Principal } from '../access/index.js';
+import { principalOf } from './access-guard.js';
+
+/** What the audit trail hears of requests that were answered. */
+export interface Disclosures {
+  /** Somebody saw something of a study; its own UID is known, or that of a series, or an instance's id. */
+  viewed(principal: Principal, what: { study?: string; series?: string; instance?: number }): void;
+  /** Somebody searched; `query` is the request's own, and may name a patient. */
+  queried(principal: Principal, query: string): void;
+  /** Somebody decided about a series. */
+  acted(principal: Principal, action: 'accept' | 'reject' | 'retry', series: string): void;
+}
+
+type Hear = (to: Disclosures, principal: Principal, request: Request, match: RegExpExecArray) => void;
+
+const UID = '([0-9.]{1,64})';
+
+/** Which answers disclose something, and what. The first that fits counts. */
+const DISCLOSING: readonly [method: string, path: RegExp, hear: Hear][] = [
+  [
+    'GET',
+    new RegExp(
+      `^/dicom-web/(?:studies|series|instances|studies/${UID}/series|studies/${UID}(?:/series/${UID})?/instances)$`,
+    ),
+    (to, principal, request) => to.queried(principal, request.originalUrl),
+  ],
+  [
+    'GET',
+    new RegExp(`^/dicom-web/studies/${UID}(?:/series/${UID})?(?:/.*)?$`),
+    (to, principal, _request, [, study, series]) =>
+      to.viewed(principal, { study: study!, ...(series !== undefined && { series }) }),
+  ],
+  ['GET', /^\/api\/series$/, (to, principal, request) => to.queried(principal, request.originalUrl)],
+  [
+    'GET',
+    new RegExp(`^/api/series/${UID}(?:/.*)?$`),
+    (to, principal, _request, [, series]) => to.viewed(principal, { series: series! }),
+  ],
+  [
+    'GET',
+    /^\/api\/instances\/(\d{1,9})(?:\/.*)?$/,
+    (to, principal, _request, [, id]) => to.viewed(principal, { instance: Number(id) }),
+  ],
+  [
+    'POST',
+    new RegExp(`^/api/series/${UID}/(accept|reject|retry)$`),
+    (to, principal, _request, [, series, action]) =>
+      to.acted(principal, action as 'accept' | 'reject' | 'retry', series!),
+  ],
+];
+
+/** Tells the audit trail what was disclosed or decided, once it has been answered without an error. */
+export function disclosing(to: Disclosures) {
+  return (request: Request, response: Response, next: NextFunction): void => {
+    const { method, path } = request;
+    response.once('finish', () => {
+      const principal = principalOf(response);
+      if (!principal || response.statusCode >= 400) return;
+      for (const [expected, pattern, hear] of DISCLOSING) {
+        const match = method === expected ? pattern.exec(path) : null;
+        if (!match) continue;
+        hear(to, principal, request, match);
+        return;
+      }
+    });
+    next();
+  };
+}

@@ -1,0 +1,2 @@
+export { openApiDocument, templateOf } from './document.js';
+export { OPERATIONS } from './operations.js';
