@@ -230,9 +230,10 @@ function judge(work: Work, frame: number, before: StoredPixels, after: StoredPix
     ? decide(work.safeguards, { severity, residualEnergy, outOfDomain })
     : { kind: 'correct' };
   work.decided[frame] = { decision, severity, residualEnergy };
-  if (!isUnchanged(decision)) return finish(work, frame, after, quality);
-  // The severity stays: it is about the frame, not about what was done.
-  finish(work, frame, before, { ...measure(work, before, before), severity });
+  if (isUnchanged(decision)) {
+    // The severity stays: it is about the frame, not about what was done.
+    finish(work, frame, before, { ...measure(work, before, before), severity });
+  } else finish(work, frame, after, quality);
 }
 
 function isUnchanged(decision: Decision): boolean {

@@ -61,7 +61,9 @@ function filesOf(folder: string): string[] {
   const names = readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length));
-  return ['/', ...names.map((name) => encodeURI(name.replaceAll('\\', '/')))];
+  const files = names.map((name) => encodeURI(name.replaceAll('\\', '/')));
+  // A folder is answered with its index.
+  return [...files, ...files.flatMap((file) => /^(.*\/)index\.html$/.exec(file)?.[1] ?? [])];
 }
 
 /** Errors become a sentence without internals; what happened stands in the log. */
@@ -145,8 +147,7 @@ export function createWebApp(parts: WebParts): WebApp {
     }, RECHECK_MS);
     response.once('close', () => clearInterval(check));
   });
-  app.use('/api/reader-studies', createReaderStudyApi(parts));
-  app.use('/api', createApi(parts), createFetchApi(parts));
+  app.use('/api', createApi(parts), createFetchApi(parts), createReaderStudyApi(parts));
   app.get('/reader-study', (request, response, next) => {
     // Its files are named relative to it.
     if (request.path === '/reader-study') response.redirect(308, 'reader-study/');

@@ -82,7 +82,7 @@ export function createReaderStudyApi(parts: ReaderStudyParts): Router {
   });
   const studyOf = (request: Request): ReaderStudy => studies.get(String(request.params.id))!;
 
-  router.get('/', (request, response) => {
+  router.get('/reader-studies', (request, response) => {
     const reader = readerOf(request, response);
     response.json({
       // Whom the server knows; null: the page has to ask.
@@ -98,7 +98,7 @@ export function createReaderStudyApi(parts: ReaderStudyParts): Router {
     });
   });
 
-  router.post('/', json({ limit: BODY_BYTES }), async (request, response) => {
+  router.post('/reader-studies', json({ limit: BODY_BYTES }), async (request, response) => {
     const { name, series } = (request.body ?? {}) as Record<string, unknown>;
     if (typeof name !== 'string' || name.trim() === '' || name.length > 100)
       return refuse(response, 400, 'name must be a text of 1 to 100 characters');
@@ -115,18 +115,18 @@ export function createReaderStudyApi(parts: ReaderStudyParts): Router {
     response.status(201).json({ id: created.id, name: created.name, cases: created.cases.length, rated: 0 });
   });
 
-  router.get('/:id/results', (request, response) => {
+  router.get('/reader-studies/:id/results', (request, response) => {
     const ratings = studies.ratings(studyOf(request).id);
     response.json({ ratings: ratings.length, ...resultsOf(ratings) });
   });
-  router.get('/:id/ratings.csv', (request, response) => {
+  router.get('/reader-studies/:id/ratings.csv', (request, response) => {
     const { id } = studyOf(request);
     response
       .attachment(`ratings-${id}.csv`)
       .type('text/csv')
       .send(ratingsCsv(studies.ratings(id)));
   });
-  router.get('/:id/statistics.csv', (request, response) => {
+  router.get('/reader-studies/:id/statistics.csv', (request, response) => {
     const { id } = studyOf(request);
     response
       .attachment(`statistics-${id}.csv`)
@@ -134,7 +134,7 @@ export function createReaderStudyApi(parts: ReaderStudyParts): Router {
       .send(statisticsCsv(resultsOf(studies.ratings(id))));
   });
 
-  router.get('/:id/next', async (request, response) => {
+  router.get('/reader-studies/:id/next', async (request, response) => {
     const reader = readerOf(request, response);
     if (reader === undefined) return refuse(response, 400, 'reader must be a name of 1 to 64 characters');
     const { id, name, cases } = studyOf(request);
@@ -162,7 +162,7 @@ export function createReaderStudyApi(parts: ReaderStudyParts): Router {
     response.json({ ...counts, case: view });
   });
 
-  router.get('/:id/cases/:token/:side/:index', async (request, response) => {
+  router.get('/reader-studies/:id/cases/:token/:side/:index', async (request, response) => {
     const { token, side, index } = request.params;
     const reader = readerOf(request, response);
     const turn = reader === undefined ? undefined : studies.turn(studyOf(request).id, reader, String(token));
@@ -175,7 +175,7 @@ export function createReaderStudyApi(parts: ReaderStudyParts): Router {
     response.send(Buffer.from(pixels.buffer, pixels.byteOffset, pixels.byteLength));
   });
 
-  router.post('/:id/cases/:token', json({ limit: BODY_BYTES }), async (request, response) => {
+  router.post('/reader-studies/:id/cases/:token', json({ limit: BODY_BYTES }), async (request, response) => {
     const reader = readerOf(request, response);
     const { id } = studyOf(request);
     const turn = reader === undefined ? undefined : studies.turn(id, reader, String(request.params.token));

@@ -47,7 +47,6 @@ export const ROUTE_ACCESS: readonly RouteAccess[] = [
   post('/api/series/:series/reviews', decides),
   get('/api/instances/:instance/preview.png', looks),
   get('/reader-study', looks),
-  get('/reader-study/', looks),
   get('/api/reader-studies', looks),
   get('/api/reader-studies/:id/next', looks),
   get('/api/reader-studies/:id/cases/:token/:side/:index', looks),

@@ -230,7 +230,8 @@ export async function startFakeServer(
     studies: {
       create: () => Promise.reject(new Error('this server is invented')),
       list: () => [],
-      get: () => undefined,
+      get: (id) =>
+        id === 'pilot' ? { id, name: 'Pilot', createdBy: 'x', createdAt: 1, cases: [] } : undefined,
       rated: () => 0,
       next: () => undefined,
       turn: () => undefined,
