@@ -52,5 +52,7 @@ export async function untilSignal(
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(EXIT.failed));
   await running.close();
   logger.info('stopped');
+  // What still waits for a peer that is away must not keep the process.
+  setTimeout(() => process.exit(EXIT.ok), 2000).unref();
   return EXIT.ok;
 }

@@ -50,10 +50,6 @@ export function observe(events: PipelineEmitter, metrics: Metrics, logger: Logge
       open ? 'destination paused' : 'destination back',
     ),
   );
-  events.on('reviewed', ({ study, series, verdict, reviewer }) => {
-    metrics.reviewed(verdict);
-    logger.info({ study, series, verdict, reviewer }, 'series reviewed');
-  });
   events.on('room', ({ level, freeBytes }) =>
     logger[level === 'enough' ? 'info' : 'warn'](
       { level, freeBytes },
@@ -67,6 +63,10 @@ export function observe(events: PipelineEmitter, metrics: Metrics, logger: Logge
   events.on('removed', ({ study, series, instances, bytes, why }) => {
     metrics.removed({ why, instances, bytes });
     logger.info({ study, series, instances, bytes, why }, 'series removed by retention');
+  });
+  events.on('reviewed', ({ study, series, verdict, reviewer }) => {
+    metrics.reviewed(verdict);
+    logger.info({ study, series, verdict, reviewer }, 'series reviewed');
   });
   events.on('listenerError', (error) => logger.error({ err: error }, 'an event listener failed'));
 }

@@ -15,12 +15,11 @@ export function whole(min: number, max: number, what: string) {
   return z.int({ error: expected }).min(min, { error: expected }).max(max, { error: expected });
 }
 
+export const flag = z.boolean({ error: 'true or false' });
 export function share(what: string) {
   const expected = `${what}, a number from 0 to 1`;
   return z.number({ error: expected }).min(0, { error: expected }).max(1, { error: expected });
 }
-
-export const flag = z.boolean({ error: 'true or false' });
 
 export const milliseconds = (() => {
   const expected = 'a duration such as 500ms, 5s, 10m, 2h or 7d';

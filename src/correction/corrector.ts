@@ -152,9 +152,9 @@ export async function createCorrector(options: CorrectorOptions): Promise<Correc
     settings: {
       input: { multiple: manifest.input.multiple, normalisation: manifest.normalisation },
       window: Math.max(1, options.window ?? 8),
+      largeBytes: options.largeBytes ?? 32 * 1024 * 1024,
       intended: manifest.intended,
       severity: manifest.severity,
-      largeBytes: options.largeBytes ?? 32 * 1024 * 1024,
     },
     hangMs: options.hangMs ?? 120_000,
     script: options.workerScript ?? SCRIPT,

@@ -8,11 +8,11 @@ export interface WorkerSettings {
   input: NetworkInputOptions;
   /** Frames of one object that may be under way to the network at the same time. */
   window: number;
+  /** Sources and derived frames of more bytes than this stay on the disk, where the request names a file for them. */
+  largeBytes: number;
   /** What the model is made for. */
   intended: ModelManifest['intended'];
   severity?: ModelManifest['severity'];
-  /** Sources and derived frames of more bytes than this stay on the disk, where the request names a file for them. */
-  largeBytes: number;
 }
 
 /** What the main thread tells a correction worker. `id` names a request for as long as it lives. */

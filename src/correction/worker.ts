@@ -210,8 +210,8 @@ function advance(work: Work): void {
   if (work.finished === reader.count) derive(work);
 }
 
-function finish(work: Work, frame: number, after: StoredPixels, quality: Quality): void {
-  work.derived.put(frame, after);
+function finish(work: Work, frame: number, pixels: StoredPixels, quality: Quality): void {
+  work.derived.put(frame, pixels);
   work.finished += 1;
   work.quality[frame] = quality;
 }
@@ -230,10 +230,9 @@ function judge(work: Work, frame: number, before: StoredPixels, after: StoredPix
     ? decide(work.safeguards, { severity, residualEnergy, outOfDomain })
     : { kind: 'correct' };
   work.decided[frame] = { decision, severity, residualEnergy };
-  if (isUnchanged(decision)) {
-    // The severity stays: it is about the frame, not about what was done.
-    finish(work, frame, before, { ...measure(work, before, before), severity });
-  } else finish(work, frame, after, quality);
+  // The severity stays: it is about the frame, not about what was done.
+  if (isUnchanged(decision)) finish(work, frame, before, { ...measure(work, before, before), severity });
+  else finish(work, frame, after, quality);
 }
 
 function isUnchanged(decision: Decision): boolean {

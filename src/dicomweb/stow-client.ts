@@ -75,15 +75,23 @@ function encode(batch: readonly Loaded[]): { contentType: string; length: number
   };
 }
 
-async function readText(body: Dispatcher.ResponseData['body']): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > RESPONSE_BYTES) throw new Error(`the answer is longer than ${RESPONSE_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
+/**
+ * Takes the bytes as they come, never holding the stream: a connection that ends while undici waits for its reader ends
+ * the process (an assertion in its parser).
+ */
+function readText(body: Dispatcher.ResponseData['body']): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    body.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > RESPONSE_BYTES)
+        body.destroy(new Error(`the answer is longer than ${RESPONSE_BYTES} bytes`));
+      else chunks.push(chunk);
+    });
+    body.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    body.on('error', reject);
+  });
 }
 
 function causeText(error: unknown): string {

@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { setTimeout as pauseMs } from 'node:timers/promises';
 import { type Job as BullJob, Worker as BullWorker } from 'bullmq';
 import type { Corrected, CorrectionRequest } from '../correction/index.js';
 import { CorrectionError } from '../correction/index.js';
@@ -82,6 +83,8 @@ const ENGINE_FAILURES = 3;
 /** Failures of the engine in a row, of any jobs, after which this worker pauses. */
 const FAILURES_UNTIL_PAUSE = 5;
 const PAUSE_MS = 30_000;
+/** Time to tell Redis how the last jobs ended. */
+const TELL_REDIS_MS = 5000;
 
 /** Connects to Redis, for as long as it takes, and works. */
 export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWorker {
@@ -104,6 +107,9 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
   let failures = 0;
   let paused = '';
   let pause: NodeJS.Timeout | undefined;
+  const waitingForIdle: (() => void)[] = [];
+  const idle = () =>
+    running === 0 ? Promise.resolve() : new Promise<void>((resolve) => waitingForIdle.push(resolve));
 
   async function fetchSource(gateway: GatewayPresence, job: CorrectionJob): Promise<Source> {
     return client.source(gateway, job);
@@ -203,6 +209,7 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
           throw error;
         } finally {
           running -= 1;
+          if (running === 0) for (const resolve of waitingForIdle.splice(0)) resolve();
         }
       },
       {
@@ -245,15 +252,15 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
       await presence.stop();
       const closed = Promise.all(workers.map((worker) => worker.close().catch(() => {})));
       const grace = setTimeout(() => stopping.abort(new Error('the worker is stopping')), graceMs);
-      // Redis may be away: then nothing can be given back, and the locks run out.
-      let gaveUp: NodeJS.Timeout | undefined;
-      const last = new Promise<void>((resolve) => {
-        gaveUp = setTimeout(resolve, graceMs + 5000);
-      });
-      await Promise.race([closed, last]);
+      await idle();
+      // What has ended has to be told to Redis; when Redis is away, the locks run out instead.
+      await Promise.race([
+        closed,
+        pauseMs(redis.problem() === '' ? TELL_REDIS_MS : 0, undefined, { ref: false }),
+      ]);
       clearTimeout(grace);
-      clearTimeout(gaveUp);
       stopping.abort(new Error('the worker is stopping'));
+      for (const worker of workers) void worker.disconnect().catch(() => {});
       redis.close();
       await client.close();
     },

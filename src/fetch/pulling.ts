@@ -60,12 +60,13 @@ export function createPulling({ archive, fetching, rules, onProblem }: PullingOp
 
   /** What this server made comes back from where it was sent to. */
   function isOurs({ study, series }: FoundSeries): boolean {
-    const row = archive.db.get<{ origin: string }>(
-      'SELECT origin FROM series WHERE study = ? AND series = ?',
+    const found = archive.db.get(
+      `SELECT 1 FROM series WHERE study = ?1 AND series = ?2 AND origin = 'derived'
+       UNION ALL SELECT 1 FROM removed WHERE study = ?1 AND series = ?2 AND origin = 'derived' LIMIT 1`,
       study,
       series,
     );
-    return row?.origin === 'derived';
+    return found !== undefined;
   }
 
   function isNew({ name, source }: PullRule, found: FoundSeries): boolean {

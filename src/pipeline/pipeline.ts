@@ -76,13 +76,13 @@ export interface Pipeline {
   start(): void;
   /** Tries now what of a series failed or waits. undefined: no such series. */
   retry(idOrUid: number | string): Promise<Replayed | undefined>;
+  /** Other rules for what comes from now on, other destinations for what is sent from now on. */
+  reconfigure(next: { rules: readonly Rule[]; destinations: readonly Destination[] }): void;
   /** Keeps what a person decided who looked at a series. undefined: no such series. */
   review(
     idOrUid: number | string,
     review: Pick<Review, 'verdict' | 'comment' | 'reviewer'>,
   ): Promise<Review | undefined>;
-  /** Other rules for what comes from now on, other destinations for what is sent from now on. */
-  reconfigure(next: { rules: readonly Rule[]; destinations: readonly Destination[] }): void;
   /** The association or request with this id is over. */
   associationEnded(id: string): void;
   /** The same for a sender that names the series. */

@@ -21,6 +21,13 @@ import { clockSetBackMs, noteClock } from './set-back.js';
 const defaultLeaseMs = 60_000;
 /** A job that was being worked on at this many deaths of the process is taken for their cause. */
 const defaultMaxCrashes = 20;
+/**
+ * A job that was being worked on at more deaths than this waits a little longer after each: the others go on meanwhile,
+ * and one that is not the cause is not there when the next death comes.
+ */
+const crashesAtOnce = 2;
+const suspicionMs = 1000;
+const longestSuspicionMs = 30_000;
 /** How often leases are looked at. */
 const expiryLookMs = 500;
 /** When the database refuses a write (a full disk), it is asked again after this. */
@@ -96,8 +103,14 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
       JSON.stringify(options.elsewhere ?? []),
     );
     db.run(
-      "UPDATE jobs SET state = 'queued', crashes = crashes + 1, run_at = ?, token = NULL WHERE state = 'leased'",
+      `UPDATE jobs SET state = 'queued', crashes = crashes + 1, token = NULL, run_at = ?1 + CASE
+         WHEN crashes + 1 > ?2 AND crashes + 1 < ?3 THEN MIN(?4, (crashes + 1 - ?2) * ?5) ELSE 0 END
+       WHERE state = 'leased'`,
       clock.now(),
+      crashesAtOnce,
+      maxCrashes,
+      longestSuspicionMs,
+      suspicionMs,
     );
     // Written under another wall clock, a due time may lie far ahead.
     db.run(

@@ -50,12 +50,12 @@ export interface Metrics {
   /** Last slice received → last derived instance accepted by the destination. */
   seriesDelivered(o: { destination: string; turnaroundMs: number }): void;
   delivered(o: { destination: string; outcome: DeliveryOutcome; instances?: number }): void;
+  /** Instances, received and derived, that retention removed. */
+  removed(o: { why: 'age' | 'space'; instances: number; bytes: number }): void;
   /** The safeguards remarked something about an instance. */
   flagged(kind: string): void;
   /** A person accepted or rejected a series. */
   reviewed(verdict: 'accepted' | 'rejected'): void;
-  /** Instances, received and derived, that retention removed. */
-  removed(o: { why: 'age' | 'space'; instances: number; bytes: number }): void;
   engine(o: { engine: string; provider: string; device: string; version: string }): void;
   /** The engine failed, and another took over. */
   engineFellBack(): void;
@@ -267,12 +267,12 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       turnaround.observe({ destination: destinationLabel(destination) }, turnaroundMs / 1000),
     delivered: ({ destination, outcome, instances = 1 }) =>
       deliveries.inc({ destination: destinationLabel(destination), outcome }, instances),
-    flagged: (kind) => flagged.inc({ kind }),
-    reviewed: (verdict) => reviews.inc({ verdict }),
     removed({ why, instances, bytes }) {
       removedInstances.inc({ why }, instances);
       removedBytes.inc({ why }, bytes);
     },
+    flagged: (kind) => flagged.inc({ kind }),
+    reviewed: (verdict) => reviews.inc({ verdict }),
     engine({ engine, provider, device, version }) {
       engineInfo.reset();
       engineInfo.set({ engine, provider, device, version }, 1);

@@ -48,7 +48,6 @@ export interface WebApp {
 
 /** The page's files, as Vite built them. */
 const UI = fileURLToPath(new URL('./ui', import.meta.url));
-/** Beside the sources, or where a package keeps them; the same in both from dist/src/web. */
 const LOGIN = fileURLToPath(new URL('../../../src/web/login', import.meta.url));
 
 /** How often an event stream's credentials are looked at again. */
@@ -56,14 +55,16 @@ const RECHECK_MS = 15_000;
 /** Small bodies are whole by then. */
 const BODY_MS = 30_000;
 
-/** The paths under which a folder's files are served. */
+/** The paths under which a folder's files are served; an index also under the path of its folder. */
 function filesOf(folder: string): string[] {
-  const names = readdirSync(folder, { recursive: true, withFileTypes: true })
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length));
-  const files = names.map((name) => encodeURI(name.replaceAll('\\', '/')));
-  // A folder is answered with its index.
-  return [...files, ...files.flatMap((file) => /^(.*\/)index\.html$/.exec(file)?.[1] ?? [])];
+    .map((entry) => encodeURI(join(entry.parentPath, entry.name).slice(folder.length).replaceAll('\\', '/')))
+    .flatMap((path) => {
+      if (!path.endsWith('/index.html')) return [path];
+      const place = path.slice(0, -'index.html'.length);
+      return place === '/' ? [path, place] : [path, place, place.slice(0, -1)];
+    });
 }
 
 /** Errors become a sentence without internals; what happened stands in the log. */
@@ -148,9 +149,9 @@ export function createWebApp(parts: WebParts): WebApp {
     response.once('close', () => clearInterval(check));
   });
   app.use('/api', createApi(parts), createFetchApi(parts), createReaderStudyApi(parts));
-  app.get('/reader-study', (request, response, next) => {
+  app.use('/reader-study', (request, response, next) => {
     // Its files are named relative to it.
-    if (request.path === '/reader-study') response.redirect(308, 'reader-study/');
+    if (request.originalUrl.split('?', 1)[0] === '/reader-study') response.redirect(308, '/reader-study/');
     else next();
   });
   app.use(express.static(UI, { index: 'index.html', redirect: false, cacheControl: false }));

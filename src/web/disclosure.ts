@@ -44,9 +44,16 @@ const DISCLOSING: readonly [method: string, path: RegExp, hear: Hear][] = [
   ],
   [
     'POST',
-    new RegExp(`^/api/series/${UID}/(accept|reject|retry)$`),
-    (to, principal, _request, [, series, action]) =>
-      to.acted(principal, action as 'accept' | 'reject' | 'retry', series!),
+    new RegExp(`^/api/series/${UID}/retry$`),
+    (to, principal, _request, [, series]) => to.acted(principal, 'retry', series!),
+  ],
+  [
+    'POST',
+    new RegExp(`^/api/series/${UID}/reviews$`),
+    (to, principal, { body }, [, series]) => {
+      const verdict = (body as { verdict?: unknown } | undefined)?.verdict;
+      to.acted(principal, verdict === 'rejected' ? 'reject' : 'accept', series!);
+    },
   ],
 ];
 

@@ -71,7 +71,7 @@ function framesOf(slices: readonly SliceView[]): { slice: SliceView; image: Imag
   });
 }
 
-/** `/reader-studies` and what is below: for readers, and (`POST /`, results) for who runs the study. */
+/** `/reader-studies` and what is below: for readers, and (`POST`, results) for who runs the study. */
 export function createReaderStudyApi(parts: ReaderStudyParts): Router {
   const router = Router();
   const { studies } = parts;

@@ -67,7 +67,9 @@ export function hostName(header: string | undefined): string | undefined {
 export function knownHosts(allowed: readonly string[]) {
   const names = new Set(allowed.map((name) => name.toLowerCase()));
   return (request: Request, response: Response, next: NextFunction): void => {
-    const name = hostName(request.headers.host);
+    // RFC 9112 3.2: of two Host fields neither counts.
+    const [host, ...others] = request.headersDistinct.host ?? [];
+    const name = others.length > 0 ? undefined : hostName(host);
     if (name !== undefined && (isIP(name) !== 0 || isLoopback(name) || names.has(name))) {
       next();
       return;

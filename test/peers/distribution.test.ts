@@ -135,6 +135,8 @@ test('received while Redis is away; corrected when Redis and a worker with the s
   const left = await redis.command('KEYS mcnet:correct-*');
   assert.doesNotMatch(left, /\.\d+\r/, 'no job is left');
 
+  // Without Redis, too, a worker stops when it is told to.
+  await redis.kill();
   worker.child.kill('SIGTERM');
   assert.equal(await worker.exited, 0);
   gateway.child.kill('SIGTERM');

@@ -25,6 +25,8 @@ export interface BatchConfig {
   normalisation: Normalisation;
   /** Flips, transpositions of square images, and a random gain. */
   augment: boolean;
+  /** So many batches of one shape follow each other, where there are as many (default 1). */
+  together?: number;
 }
 
 /** Which samples form a batch: all of one padded shape. */
@@ -62,18 +64,20 @@ export function planEpoch(
     group.samples.push(index);
     groups.set(key, group);
   }
-  const plans: BatchPlan[] = [];
+  const together = config.together ?? 1;
+  const plans: BatchPlan[][] = [];
   for (const { rows, columns, samples: members } of groups.values()) {
     const size = batchSize(config, rows, columns);
     shuffle(members, random);
     const batches = Math.max(1, Math.floor(members.length / size));
     for (let batch = 0; batch < batches; batch += 1) {
       const chosen = Array.from({ length: size }, (_, i) => members[(batch * size + i) % members.length]!);
-      plans.push({ rows, columns, samples: chosen });
+      if (batch % together === 0) plans.push([]);
+      plans.at(-1)!.push({ rows, columns, samples: chosen });
     }
   }
   shuffle(plans, random);
-  return plans;
+  return plans.flat();
 }
 
 /** Reads, normalises, pads and augments the slices of a batch; augmentation is a function of seed and epoch. */

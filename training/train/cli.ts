@@ -2,6 +2,7 @@
 import { SingleBar } from 'cli-progress';
 import { DatasetError, openDataset } from '../simulation/index.js';
 import { joinSamples, samplesOf, selectSamples, type TrainingSamples } from './dataset.js';
+import type { TrainingEngine } from './engine.js';
 import { messageOf, TrainingError } from './errors.js';
 import { openTrainingEngine } from './open-engine.js';
 import { parseOptions } from './options.js';
@@ -27,6 +28,7 @@ const bar = new SingleBar({
   noTTYOutput: false,
 });
 
+let engine: TrainingEngine | undefined;
 try {
   const open = (folders: readonly string[]): TrainingSamples =>
     joinSamples(folders.map((folder) => samplesOf(openDataset(folder))));
@@ -39,7 +41,7 @@ try {
     );
   }
   const validation = open(options.validation);
-  const engine = await openTrainingEngine(options, (sentence) => console.log(sentence));
+  engine = await openTrainingEngine(options, (sentence) => console.log(sentence));
   console.log(`device: ${engine.device}`);
   console.log(`${training.count} training slices, ${validation.count} validation slices, run ${options.run}`);
   const interactive = process.stdout.isTTY === true;
@@ -83,10 +85,11 @@ try {
       ? `finished: ${outcome.checkpoint}`
       : `stopped; the same command resumes ${outcome.checkpoint}`,
   );
-  await engine.close();
   if (!outcome.finished) process.exitCode = 130;
 } catch (error) {
   if (!(error instanceof TrainingError || error instanceof DatasetError)) throw error;
   console.error(messageOf(error));
   process.exitCode = 1;
+} finally {
+  await engine?.close();
 }

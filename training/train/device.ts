@@ -39,7 +39,7 @@ const thisMachine: DeviceChecks = {
 };
 
 const howToInstall = {
-  cuda: 'training/gpu.sh installs what CUDA needs',
+  cuda: 'deploy/install-cuda.sh installs what the CUDA provider needs beside the driver',
   webgpu: 'a Vulkan, Metal or Direct3D 12 driver of the graphics device is needed',
 } as const;
 

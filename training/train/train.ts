@@ -74,6 +74,7 @@ export async function train(run: TrainingRun): Promise<TrainingOutcome> {
     multiple: sizeMultiple(config.network),
     normalisation: config.normalisation,
     augment: config.augment,
+    together: engine.stepsAtOnce,
   };
   let progress: Progress & { slices: number } = { epoch: 0, batch: 0, step: 0, seconds: 0, slices: 0 };
   if (existsSync(file)) {

@@ -17,6 +17,8 @@ const SCRIPT = fileURLToPath(new URL('./probe-child.js', import.meta.url));
 /** The last line of a native error message that says something, without the source location that precedes it. */
 function gist(message: string): string {
   const text = message.replace(/\s+/g, ' ').trim();
+  const cuda = /CUDA failure \d+: [^;]+?(?= ?;)/.exec(text)?.[0];
+  if (cuda !== undefined) return cuda;
   const said = /(?:was false\.|with error:)\s*(.+)$/.exec(text)?.[1] ?? text;
   const library = /(lib(?:cublas|cudart|cudnn|cufft|curand|nvrtc)\S*?): cannot open shared object file/.exec(
     said,

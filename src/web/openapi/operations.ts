@@ -1,4 +1,6 @@
 import type { z } from 'zod';
+import { SCORES } from '../../reader-study/index.js';
+import { COMMENT_LENGTH } from '../../series/index.js';
 import { PREVIEWS } from '../preview.js';
 import { SERIES_STATES } from '../views.js';
 import {
@@ -7,7 +9,7 @@ import {
   fetchList,
   fetchView,
   nextCase,
-  ratedCount,
+  rated,
   readerStudyList,
   readerStudyView,
   readiness,
@@ -56,31 +58,20 @@ const seriesUid: Parameter = {
   description: 'Series Instance UID.',
   schema: { type: 'string', maxLength: 64, pattern: '^\\d+(\\.\\d+)*$' },
 };
+const text = { type: 'string' } as const;
+const studyId: Parameter = { name: 'id', in: 'path', description: 'The study.', schema: text };
+const caseToken: Parameter = { name: 'token', in: 'path', description: 'The case.', schema: text };
+const reader = query('reader', 'Who rates, where nobody logs in.', { type: 'string', maxLength: 64 });
+const noStudy: Answer = { description: 'There is no such reader study.', schema: failure };
+const noCase: Answer = { description: 'There is no such study, case or slice.', schema: failure };
+const scores = {
+  type: 'object',
+  required: [...SCORES],
+  properties: Object.fromEntries(SCORES.map((score) => [score, { type: 'integer', minimum: 1, maximum: 5 }])),
+};
 const malformed: Answer = { description: 'A parameter is not what it should be.', schema: failure };
 const unknown: Answer = { description: 'There is no such series.', schema: failure };
 const page = (description: string): Answer => ({ description, mediaType: 'text/html' });
-
-const studyId: Parameter = {
-  name: 'id',
-  in: 'path',
-  description: 'The id of a reader study.',
-  schema: { type: 'string' },
-};
-const caseToken: Parameter = {
-  name: 'token',
-  in: 'path',
-  description: 'What the case is called before this reader.',
-  schema: { type: 'string' },
-};
-const reader = query('reader', 'Who rates, where nobody has to log in.', { type: 'string', maxLength: 64 });
-const noStudy: Answer = { description: 'There is no such reader study.', schema: failure };
-const noCase: Answer = { description: 'There is no such case or slice.', schema: failure };
-const score = { type: 'integer', minimum: 1, maximum: 5 };
-const scores = {
-  type: 'object',
-  required: ['artefact', 'sharpness', 'confidence'],
-  properties: { artefact: score, sharpness: score, confidence: score },
-};
 
 /** Every operation of the management API, of the health checks and of the login. */
 export const OPERATIONS: readonly Operation[] = [
@@ -225,14 +216,14 @@ export const OPERATIONS: readonly Operation[] = [
   {
     method: 'GET',
     path: '/api/series/:series/reviews',
-    summary: 'What was decided about a series, the latest first.',
+    summary: 'What people decided who looked at a series, the latest first.',
     parameters: [seriesUid],
     answers: { 200: { description: 'The reviews.', schema: reviewList }, 400: malformed, 404: unknown },
   },
   {
     method: 'POST',
     path: '/api/series/:series/reviews',
-    summary: 'Accepts or rejects the correction of a series.',
+    summary: 'Accepts or rejects a series.',
     parameters: [seriesUid],
     body: {
       mediaType: 'application/json',
@@ -241,7 +232,7 @@ export const OPERATIONS: readonly Operation[] = [
         required: ['verdict'],
         properties: {
           verdict: { type: 'string', enum: ['accepted', 'rejected'] },
-          comment: { type: 'string', maxLength: 2000 },
+          comment: { type: 'string', maxLength: COMMENT_LENGTH },
         },
       },
     },
@@ -249,89 +240,66 @@ export const OPERATIONS: readonly Operation[] = [
   },
   {
     method: 'GET',
-    path: '/reader-study',
-    summary: 'Leads to the rating page.',
-    answers: { 308: { description: 'To its folder.' } },
-  },
-  {
-    method: 'GET',
     path: '/api/reader-studies',
-    summary: 'Reader studies, the latest first.',
+    summary: 'The reader studies.',
     parameters: [reader],
     answers: { 200: { description: 'The studies.', schema: readerStudyList } },
   },
   {
     method: 'POST',
     path: '/api/reader-studies',
-    summary: 'Makes a reader study of corrected series.',
+    summary: 'Begins a reader study of corrected series.',
     body: {
       mediaType: 'application/json',
       schema: {
         type: 'object',
         required: ['name', 'series'],
         properties: {
-          name: { type: 'string', maxLength: 100 },
-          series: { type: 'array', maxItems: 500, items: { type: 'string' } },
+          name: { type: 'string', minLength: 1, maxLength: 100 },
+          series: { type: 'array', minItems: 1, maxItems: 500, items: text },
         },
       },
     },
-    answers: { 201: { description: 'The study.', schema: readerStudyView }, 400: malformed },
-  },
-  {
-    method: 'GET',
-    path: '/api/reader-studies/:id/results',
-    summary: 'Agreement of the readers and tests, unblinded.',
-    parameters: [studyId],
-    answers: { 200: { description: 'The results.', schema: studyResults }, 404: noStudy },
-  },
-  {
-    method: 'GET',
-    path: '/api/reader-studies/:id/ratings.csv',
-    summary: 'Every rating, unblinded.',
-    parameters: [studyId],
-    answers: { 200: { description: 'CSV.', mediaType: 'text/csv' }, 404: noStudy },
-  },
-  {
-    method: 'GET',
-    path: '/api/reader-studies/:id/statistics.csv',
-    summary: 'Kappas, signed rank tests and preferences.',
-    parameters: [studyId],
-    answers: { 200: { description: 'CSV.', mediaType: 'text/csv' }, 404: noStudy },
+    answers: { 201: { description: 'It can be rated.', schema: readerStudyView }, 400: malformed },
   },
   {
     method: 'GET',
     path: '/api/reader-studies/:id/next',
-    summary: 'The case that a reader rates next.',
+    summary: 'The next case of a reader, blinded.',
     parameters: [studyId, reader],
     answers: {
-      200: { description: 'The case; null when all are rated.', schema: nextCase },
+      200: { description: 'The case.', schema: nextCase },
       400: malformed,
       404: noStudy,
-      409: { description: 'The case has no corrected slices any more.', schema: failure },
+      409: { description: 'The next case has no corrected slices any more.', schema: failure },
     },
   },
   {
     method: 'GET',
     path: '/api/reader-studies/:id/cases/:token/:side/:index',
-    summary: 'The stored values of one slice of one side, little endian.',
+    summary: 'Stored values of one slice, row by row, little endian.',
     parameters: [
       studyId,
       caseToken,
       {
         name: 'side',
         in: 'path',
-        description: 'Which.',
+        description: 'Of the screen.',
         schema: { type: 'string', enum: ['left', 'right'] },
       },
-      { name: 'index', in: 'path', description: 'From 0.', schema: { type: 'integer', minimum: 0 } },
-      reader,
+      {
+        name: 'index',
+        in: 'path',
+        description: 'Of the slice, from 0.',
+        schema: { type: 'integer', minimum: 0 },
+      },
     ],
     answers: { 200: { description: 'The values.', mediaType: 'application/octet-stream' }, 404: noCase },
   },
   {
     method: 'POST',
     path: '/api/reader-studies/:id/cases/:token',
-    summary: 'Keeps a rating.',
+    summary: 'Rates a case.',
     parameters: [studyId, caseToken, reader],
     body: {
       mediaType: 'application/json',
@@ -342,12 +310,33 @@ export const OPERATIONS: readonly Operation[] = [
           preferred: { type: 'string', enum: ['left', 'right', 'equal'] },
           left: scores,
           right: scores,
-          comment: { type: 'string', maxLength: 2000 },
+          comment: text,
           seconds: { type: 'number', minimum: 0 },
         },
       },
     },
-    answers: { 201: { description: 'It is kept.', schema: ratedCount }, 400: malformed, 404: noCase },
+    answers: { 201: { description: 'It is kept.', schema: rated }, 400: malformed, 404: noCase },
+  },
+  {
+    method: 'GET',
+    path: '/api/reader-studies/:id/results',
+    summary: 'Agreement of the readers, paired tests and preferences.',
+    parameters: [studyId],
+    answers: { 200: { description: 'The results.', schema: studyResults }, 404: noStudy },
+  },
+  {
+    method: 'GET',
+    path: '/api/reader-studies/:id/ratings.csv',
+    summary: 'Every rating.',
+    parameters: [studyId],
+    answers: { 200: { description: 'A row each.', mediaType: 'text/csv' }, 404: noStudy },
+  },
+  {
+    method: 'GET',
+    path: '/api/reader-studies/:id/statistics.csv',
+    summary: 'The results as a table.',
+    parameters: [studyId],
+    answers: { 200: { description: 'The table.', mediaType: 'text/csv' }, 404: noStudy },
   },
   {
     method: 'GET',

@@ -4,7 +4,6 @@ import { ROLES } from '../../access/index.js';
 import type { Fetch, PullView } from '../../fetch/index.js';
 import {
   type AboutView,
-  type CaseView,
   type ConfigurationView,
   type DestinationView,
   type ImageView,
@@ -42,25 +41,6 @@ export const destinationView: z.ZodType<DestinationView> = answer({
   lastError: z.string().optional(),
 });
 
-const state = z.enum(SERIES_STATES as [SeriesView['state'], ...SeriesView['state'][]]);
-
-const text = z.string().optional();
-
-export const aboutView: z.ZodType<AboutView> = answer({
-  patient: z.string().describe('As the site lets it be shown: a name, initials or a mark.'),
-  patientId: text,
-  birth: text,
-  sex: text,
-  studyDate: text,
-  studyDescription: text,
-  accession: text,
-  seriesNumber: z.number().optional(),
-  seriesDescription: text,
-  modality: text,
-  bodyPart: text,
-  scanner: text,
-});
-
 export const reviewView: z.ZodType<ReviewView> = answer({
   verdict: z.enum(['accepted', 'rejected']),
   comment: z.string(),
@@ -68,43 +48,22 @@ export const reviewView: z.ZodType<ReviewView> = answer({
   at: milliseconds,
 });
 
-export const imageView: z.ZodType<ImageView> = answer({
-  rows: count,
-  columns: count,
-  bitsAllocated: z.union([z.literal(8), z.literal(16)]),
-  signed: z.boolean(),
-  inverted: z.boolean().describe('MONOCHROME1.'),
-  spacing: z.tuple([z.number(), z.number()]).describe('Millimetres between rows and between columns.'),
-  orientation: z.array(z.number()).optional().describe('Image Orientation (Patient).'),
-  frames: z.array(
-    answer({
-      slope: z.number(),
-      intercept: z.number(),
-      position: z.tuple([z.number(), z.number(), z.number()]).optional(),
-      window: answer({ center: z.number(), width: z.number() }).optional(),
-    }),
-  ),
+const aboutView: z.ZodType<AboutView> = answer({
+  patient: z.string().describe('As `page.patient` lets it be shown.'),
+  patientId: z.string().optional(),
+  birth: z.string().optional(),
+  sex: z.string().optional(),
+  studyDate: z.string().optional(),
+  studyDescription: z.string().optional(),
+  accession: z.string().optional(),
+  seriesNumber: z.number().optional(),
+  seriesDescription: z.string().optional(),
+  modality: z.string().optional(),
+  bodyPart: z.string().optional(),
+  scanner: z.string().optional(),
 });
 
-export const provenanceView: z.ZodType<ProvenanceView> = answer({
-  series: uid,
-  description: z.string(),
-  softwareVersions: z.array(z.string()),
-  at: z.string().optional(),
-});
-
-export const readerStudyView: z.ZodType<ReaderStudyView> = answer({
-  id: z.string(),
-  name: z.string(),
-  cases: count,
-  rated: count.describe('By the reader who asks.'),
-});
-
-export const caseView: z.ZodType<CaseView> = answer({
-  token: z.string().describe('What the case is called before this reader.'),
-  slices: z.array(answer({ position: z.number().optional(), image: imageView })),
-  window: answer({ center: z.number(), width: z.number() }),
-});
+const state = z.enum(SERIES_STATES as [SeriesView['state'], ...SeriesView['state'][]]);
 
 export const seriesView: z.ZodType<SeriesView> = answer({
   id: count,
@@ -126,11 +85,33 @@ export const seriesView: z.ZodType<SeriesView> = answer({
   failures: z.array(answer({ sop: uid, reason: z.string() })),
   refused: z.array(answer({ sop: uid, reason: z.string(), at: milliseconds })).optional(),
   leftAlone: z.array(answer({ reason: z.string(), count })).optional(),
-  hold: z.boolean().optional().describe('Nothing is delivered before somebody accepts.'),
+  hold: z.boolean().optional().describe('It is delivered when a person has accepted it.'),
   review: reviewView.optional(),
-  flagged: count.optional(),
+  flagged: count.optional().describe('Corrected instances that the safeguards flagged.'),
   about: aboutView.optional(),
 });
+
+const window = answer({ center: z.number(), width: z.number() });
+
+export const imageView: z.ZodType<ImageView> = answer({
+  rows: z.int().positive(),
+  columns: z.int().positive(),
+  bitsAllocated: z.union([z.literal(8), z.literal(16)]),
+  signed: z.boolean(),
+  inverted: z.boolean().describe('MONOCHROME1: low values are bright.'),
+  spacing: z.tuple([z.number(), z.number()]).describe('Millimetres between rows and between columns.'),
+  orientation: z.array(z.number()).optional().describe('Image Orientation (Patient).'),
+  frames: z.array(
+    answer({
+      slope: z.number(),
+      intercept: z.number(),
+      position: z.tuple([z.number(), z.number(), z.number()]).optional(),
+      window: window.optional(),
+    }),
+  ),
+});
+
+const figures = z.record(z.string(), z.number());
 
 export const sliceView: z.ZodType<SliceView> = answer({
   id: count.describe("The instance's number, for its preview."),
@@ -141,10 +122,17 @@ export const sliceView: z.ZodType<SliceView> = answer({
   reason: z.string().optional(),
   derived: z.boolean(),
   derivedAt: answer({ series: uid, sop: uid }).optional(),
-  quality: z.record(z.string(), z.number()).optional(),
-  frameQuality: z.array(z.record(z.string(), z.number())).optional(),
+  quality: figures.optional(),
+  frameQuality: z.array(figures).optional(),
   flags: z.array(answer({ kind: z.string(), message: z.string() })).optional(),
   image: imageView.optional(),
+});
+
+export const provenanceView: z.ZodType<ProvenanceView> = answer({
+  series: uid.describe('The derived series.'),
+  description: z.string(),
+  softwareVersions: z.array(z.string()),
+  at: z.string().optional(),
 });
 
 export const configurationView: z.ZodType<ConfigurationView> = answer({
@@ -214,15 +202,40 @@ export const pullView: z.ZodType<PullView> = answer({
 export const sourceList = answer({ sources: z.array(z.string()), pulls: z.array(pullView) });
 export const fetchList = answer({ fetches: z.array(fetchView) });
 export const seriesList = answer({ series: z.array(seriesView) });
-export const sliceList = answer({ slices: z.array(sliceView), provenance: z.array(provenanceView) });
+export const sliceList = answer({
+  slices: z.array(sliceView),
+  provenance: z.array(provenanceView).describe('How each derived series came about.'),
+});
 export const reviewList = answer({ reviews: z.array(reviewView) });
+
+export const readerStudyView: z.ZodType<ReaderStudyView> = answer({
+  id: z.string(),
+  name: z.string(),
+  cases: count,
+  rated: count.describe('By the reader who asks.'),
+});
 export const readerStudyList = answer({
-  reader: z.string().nullable().describe('Who has logged in; null: the page asks for a name.'),
+  reader: z
+    .string()
+    .nullable()
+    .describe('Whom the server knows; null: the name must be given as a parameter.'),
   studies: z.array(readerStudyView),
 });
-export const nextCase = answer({ name: z.string(), cases: count, rated: count, case: caseView.nullable() });
-export const ratedCount = answer({ rated: count });
-const nullable = z.number().nullable();
+export const nextCase = answer({
+  name: z.string(),
+  cases: count,
+  rated: count,
+  case: answer({
+    token: z.string(),
+    slices: z.array(answer({ position: z.number().optional(), image: imageView })),
+    window,
+  })
+    .nullable()
+    .describe('null: all cases are rated.'),
+});
+export const rated = answer({ rated: count });
+
+const orNull = z.number().nullable().describe('null where it is not defined.');
 export const studyResults = answer({
   ratings: count,
   agreement: z.array(
@@ -231,7 +244,7 @@ export const studyResults = answer({
       measure: z.string(),
       weights: z.enum(['none', 'quadratic']),
       cases: count,
-      kappa: nullable,
+      kappa: orNull.describe("Cohen's kappa."),
     }),
   ),
   paired: z.array(
@@ -239,16 +252,16 @@ export const studyResults = answer({
       reader: z.string(),
       measure: z.string(),
       cases: count,
-      meanOriginal: nullable,
-      meanCorrected: nullable,
+      meanOriginal: orNull,
+      meanCorrected: orNull,
       pairs: count,
-      statistic: z.number(),
-      p: z.number(),
+      statistic: orNull,
+      p: orNull.describe('Wilcoxon signed rank, two-sided.'),
       method: z.enum(['exact', 'normal']),
     }),
   ),
   preference: z.array(
-    answer({ reader: z.string(), corrected: count, original: count, equal: count, p: z.number() }),
+    answer({ reader: z.string(), corrected: count, original: count, equal: count, p: orNull }),
   ),
 });
 export const retried = answer({ retried: z.record(z.string(), count).describe('How much, by kind.') });

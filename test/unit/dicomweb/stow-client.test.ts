@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createRawServer } from 'node:net';
 import { after, test } from 'node:test';
 import express from 'express';
 import {
@@ -340,4 +340,33 @@ test('a provider that refuses is understood by the client', async () => {
       ['accepted', undefined],
     ],
   );
+});
+
+test('a long answer that ends with its connection is read whole', async () => {
+  const server = createRawServer((socket) => {
+    socket.on('error', () => {});
+    // The request is a few hundred bytes; its end is the final boundary.
+    let seen = '';
+    socket.on('data', (chunk) => {
+      seen = (seen + chunk.toString('latin1')).slice(-200);
+      if (!/--mcnet-[\w-]+--\r\n$/.test(seen)) return;
+      seen = '';
+      const refused = JSON.stringify({ '00081198': { vr: 'SQ', Value: [] }, '00090010': { vr: 'LO' } });
+      const body = `${' '.repeat(8 * 1024 * 1024)}${refused}`;
+      socket.end(
+        `HTTP/1.1 200 OK\r\nContent-Type: application/dicom+json\r\nConnection: close\r\n\r\n${body}`,
+      );
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  try {
+    const { port } = server.address() as AddressInfo;
+    const outcomes = await stow({ url: `http://127.0.0.1:${port}/dicom-web` }, instances(1));
+    assert.equal(outcomes.length, 1);
+    assert.notEqual(outcomes[0]?.outcome, undefined);
+    assert.doesNotMatch(outcomes[0]!.message, /no answer/);
+  } finally {
+    server.close();
+  }
 });

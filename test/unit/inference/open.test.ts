@@ -85,6 +85,10 @@ test('a GPU is tried in a process of its own: whatever that does, there is an an
   assert.match((await trial('hang', 300))!, /gave no answer within 0.3 s/);
   assert.match((await trial('wrong'))!, /something else than the processor/);
   assert.match((await trial('nan'))!, /values that are no numbers/);
+  assert.equal(
+    await trial('driver'),
+    'CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version',
+  );
 });
 
 function fakeEngine(name: EngineName, run: Engine['run'] = (data) => Promise.resolve(data)) {

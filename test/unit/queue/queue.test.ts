@@ -237,6 +237,22 @@ test('a due time from a clock that ran ahead is brought back', async (t) => {
   await eventually('ran', () => ran);
 });
 
+test('a job that is worked on at every death waits longer after each, while the others go on', async (t) => {
+  const path = join(await temporaryFolder(t), 'queue.sqlite');
+  const db = await openDatabase(path);
+  atEnd(t, () => db.close());
+  const clock = new ManualClock();
+  const delays: number[] = [];
+  openEmbeddedQueue(db, clock).add(job('a'));
+  for (let death = 1; death <= 8; death += 1) {
+    db.run("UPDATE jobs SET state = 'leased', token = 'of the dead'");
+    const queue = openEmbeddedQueue(db, clock, { maxCrashes: 8 });
+    delays.push(queue.state('k', 'a')!.runAt - clock.now());
+    await queue.close();
+  }
+  assert.deepEqual(delays, [0, 0, 1000, 2000, 3000, 4000, 5000, 0], 'at the last it is given up at once');
+});
+
 test('a clock that was set back by hours: what was due in a second is due in a second', async (t) => {
   const path = join(await temporaryFolder(t), 'queue.sqlite');
   const db = await openDatabase(path);

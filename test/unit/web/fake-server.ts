@@ -230,8 +230,7 @@ export async function startFakeServer(
     studies: {
       create: () => Promise.reject(new Error('this server is invented')),
       list: () => [],
-      get: (id) =>
-        id === 'pilot' ? { id, name: 'Pilot', createdBy: 'x', createdAt: 1, cases: [] } : undefined,
+      get: () => undefined,
       rated: () => 0,
       next: () => undefined,
       turn: () => undefined,

@@ -83,7 +83,7 @@ test('what the server answers is what the description says, to the last key', as
   ajv.addSchema(document, 'api');
   const known = fake.all[3]!.series;
   const seen = new Set<string>();
-  for (const [method, at, template] of [
+  for (const [method, at, template, sent] of [
     ['GET', '/healthz'],
     ['GET', '/readyz'],
     ['GET', '/metrics'],
@@ -101,23 +101,23 @@ test('what the server answers is what the description says, to the last key', as
     ['GET', '/api/series/x', '/api/series/{series}'],
     ['GET', `/api/series/${known}/slices`, '/api/series/{series}/slices'],
     ['POST', `/api/series/${known}/retry`, '/api/series/{series}/retry'],
+    ['POST', `/api/series/${known}/reviews`, '/api/series/{series}/reviews', { verdict: 'accepted' }],
+    ['POST', `/api/series/${known}/reviews`, '/api/series/{series}/reviews', { verdict: 'perhaps' }],
     ['GET', `/api/series/${known}/reviews`, '/api/series/{series}/reviews'],
-    ['POST', `/api/series/${known}/reviews`, '/api/series/{series}/reviews'],
-    ['GET', '/reader-study'],
+    ['GET', '/api/series/1.2/reviews', '/api/series/{series}/reviews'],
+    ['POST', '/api/reader-studies', undefined, { name: 'first', series: [] }],
     ['GET', '/api/reader-studies'],
-    ['POST', '/api/reader-studies'],
-    ['GET', '/api/reader-studies/none/results', '/api/reader-studies/{id}/results'],
-    ['GET', '/api/reader-studies/pilot/results', '/api/reader-studies/{id}/results'],
-    ['GET', '/api/reader-studies/pilot/ratings.csv', '/api/reader-studies/{id}/ratings.csv'],
-    ['GET', '/api/reader-studies/pilot/statistics.csv', '/api/reader-studies/{id}/statistics.csv'],
-    ['GET', '/api/reader-studies/pilot/next', '/api/reader-studies/{id}/next'],
-    ['GET', '/api/reader-studies/pilot/next?reader=A', '/api/reader-studies/{id}/next'],
+    ...['next', 'results', 'ratings.csv', 'statistics.csv'].map((what) => [
+      'GET',
+      `/api/reader-studies/none/${what}`,
+      `/api/reader-studies/{id}/${what}`,
+    ]),
     [
       'GET',
-      '/api/reader-studies/pilot/cases/x/left/0?reader=A',
+      '/api/reader-studies/none/cases/none/left/0',
       '/api/reader-studies/{id}/cases/{token}/{side}/{index}',
     ],
-    ['POST', '/api/reader-studies/pilot/cases/x?reader=A', '/api/reader-studies/{id}/cases/{token}'],
+    ['POST', '/api/reader-studies/none/cases/none', '/api/reader-studies/{id}/cases/{token}', {}],
     ['GET', '/api/instances/1/preview.png', '/api/instances/{instance}/preview.png'],
     ['GET', '/api/instances/99/preview.png', '/api/instances/{instance}/preview.png'],
     ['GET', '/api/status'],
@@ -129,12 +129,13 @@ test('what the server answers is what the description says, to the last key', as
     ['POST', '/api/fetch'],
     ['GET', '/api/configuration'],
     ['POST', '/api/configuration/reload'],
-  ] as [string, string, string?][]) {
+  ] as [string, string, string?, object?][]) {
     const path = template ?? at;
     const response = await fetch(fake.url + at, {
       method,
       redirect: 'manual',
-      headers: { origin: fake.url },
+      headers: { origin: fake.url, ...(sent && { 'content-type': 'application/json' }) },
+      ...(sent && { body: JSON.stringify(sent) }),
     });
     const described = document.paths[path]?.[method.toLowerCase()]?.responses[response.status];
     assert.ok(described, `${method} ${at} answered ${response.status}, which is not described`);

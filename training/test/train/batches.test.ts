@@ -62,6 +62,24 @@ describe('batches', () => {
     assert.notDeepEqual(order(0), order(1));
   });
 
+  test('of one shape stay together where the engine takes several at once', () => {
+    const shapes = [
+      { rows: 64, columns: 64 },
+      { rows: 128, columns: 128 },
+    ];
+    const samples = syntheticSamples(128, 1, shapes);
+    const plans = planEpoch(samples, { ...config, together: 4 }, 1, 0);
+    const alone = planEpoch(samples, config, 1, 0);
+    const members = (list: typeof plans) => list.map((plan) => plan.samples.join()).sort();
+    assert.deepEqual(members(plans), members(alone), 'the same batches in another order');
+    const small = plans.findIndex(({ rows }) => rows === 64);
+    assert.ok(plans.slice(small, small + 4).every(({ rows }) => rows === 64));
+    assert.notDeepEqual(
+      plans.map(({ rows }) => rows),
+      plans.map(({ rows }) => rows).sort((a, b) => a - b),
+    );
+  });
+
   test('hold as many pixels as the batch at 128×128', () => {
     assert.equal(batchSize(config, 128, 128), 4);
     assert.equal(batchSize(config, 256, 128), 2);

@@ -195,6 +195,35 @@ describe('what stops a run', () => {
     assert.ok(!existsSync(join(folder, 'empty')));
   });
 
+  test('an engine that takes several steps at once: the same run, and the same devices on record', async () => {
+    const mixed = configOf(network, { batch: 1 / 8, epochs: 3 });
+    const engineOf = (stepsAtOnce: number) =>
+      createCompiledEngine(mixed, { threads: 1, lowering: 'gpu', stepsAtOnce });
+    const steps: number[][] = [];
+    for (const stepsAtOnce of [1, 4]) {
+      const losses: number[] = [];
+      await runOf(`at once ${stepsAtOnce}`, mixed, {
+        // Asked for as many steps, one of the engines does them one by one.
+        engine: { ...engineOf(stepsAtOnce), stepsAtOnce: 4 },
+        onStep: ({ loss }) => losses.push(loss),
+      });
+      steps.push(losses);
+    }
+    assert.deepEqual(steps[1], steps[0]);
+    const [single, several] = [1, 4].map((count) =>
+      readCheckpoint(join(folder, `at once ${count}`, 'checkpoint.bin')),
+    );
+    assert.equal(several!.progress.step, single!.progress.step);
+    assert.deepEqual(several!.variables, single!.variables);
+
+    const longer = { ...mixed, epochs: 4 };
+    await runOf('at once 4', longer, { engine: { ...engineOf(4), device: 'another' } });
+    const record = JSON.parse(readFileSync(join(folder, 'at once 4', 'config.json'), 'utf8')) as {
+      device: string;
+    };
+    assert.match(record.device, /on the CPU with 1 threads; then another$/);
+  });
+
   test('a loss that is no number: the last good checkpoint stays', async () => {
     const engine = createCompiledEngine(short, { threads: 1 });
     let steps = 0;
