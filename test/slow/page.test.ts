@@ -195,6 +195,7 @@ test('a series is looked at from all sides, by keyboard and mouse', async (t) =>
     await checkAccessibility(page, 'help');
     await page.click('dialog input[type=checkbox]');
     await page.keyboard.press('Escape');
+    await page.waitForSelector('dialog.help', { state: 'detached' });
     await page.keyboard.press('3');
     await page.keyboard.press('ArrowDown');
     await shownSlice(page, 12, 20);
