@@ -95,7 +95,7 @@ const rule = strict({
   deliver: z.enum(['series', 'slice'], { error: 'series or slice' }).default('series'),
   safeguards: strict({
     skipBelow: share('an estimated severity').optional(),
-    maxResidual: share('a share of the energy').default(0.12),
+    maxResidual: share('a share of the energy').default(0.05),
     domain: z.enum(['check', 'off'], { error: 'check or off' }).default('check'),
     onFlag: z.enum(['deliver', 'pass through'], { error: 'deliver or pass through' }).default('deliver'),
   }).prefault({}),

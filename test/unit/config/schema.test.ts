@@ -168,7 +168,7 @@ rules:
     priority: 0,
     deliver: 'series',
     hold: 'no',
-    safeguards: { maxResidual: 0.12, domain: 'check', onFlag: 'deliver' },
+    safeguards: { maxResidual: 0.05, domain: 'check', onFlag: 'deliver' },
     complete: { quiet: 5000, maxAge: 600_000 },
   });
 });

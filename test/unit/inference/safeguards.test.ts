@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { loadConfig } from '../../../src/config/index.js';
 import {
   backgroundGhosts,
   DEFAULT_SAFEGUARDS,
@@ -86,4 +87,8 @@ test('ghosts beside the head raise the estimate, where the phase is encoded', ()
   assert.equal(severityOf(0, 0), 0);
   assert.ok(severityOf(0.004, 0.003) > 0.3 && severityOf(0.004, 0.003) < 0.45);
   assert.equal(severityOf(1, 1), 1);
+});
+
+test('what holds without a rule is what a rule holds by default', () => {
+  assert.deepEqual(loadConfig().rules[0]?.safeguards, DEFAULT_SAFEGUARDS);
 });
