@@ -6,9 +6,9 @@ import { request } from 'node:https';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startWebServer } from '../../src/web/index.js';
+import { CLI, mcnet, modelsFolder, startMcnet } from '../peers/support/mcnet.js';
+import { needPrograms, PEER_ENVIRONMENT, runProgram, temporaryFolder } from '../peers/support/process.js';
 import { startFakeServer } from '../unit/web/fake-server.js';
-import { CLI, mcnet, modelsFolder, startMcnet } from './support/mcnet.js';
-import { needPrograms, PEER_ENVIRONMENT, runProgram, temporaryFolder } from './support/process.js';
 
 const PASSWORD = 'a quiet brass kettle';
 

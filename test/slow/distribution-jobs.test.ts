@@ -20,9 +20,9 @@ import {
   sealOf,
   startCorrectionWorker,
 } from '../../src/distribution/index.js';
+import { eventually, needPrograms, temporaryFolder } from '../peers/support/process.js';
+import { redisServer } from '../peers/support/redis.js';
 import { atEnd } from '../unit/pipeline/synthetic.js';
-import { eventually, needPrograms, temporaryFolder } from './support/process.js';
-import { redisServer } from './support/redis.js';
 
 const SECRET = 'a-secret-of-the-tests';
 const derivation = (at = new Date(0)): Derivation => ({

@@ -7,11 +7,11 @@ import { openDatabase } from '../../src/archive/index.js';
 import { parsePart10, string } from '../../src/dicom/index.js';
 import { storeInstances } from '../../src/dimse/index.js';
 import type { Fetch } from '../../src/fetch/index.js';
-import { sharedSeries } from './support/data.js';
-import { outgoing } from './support/dimse.js';
-import { mcnet } from './support/mcnet.js';
-import { type Orthanc, startOrthanc } from './support/orthanc.js';
-import { splitPart10 } from './support/part10.js';
+import { sharedSeries } from '../peers/support/data.js';
+import { outgoing } from '../peers/support/dimse.js';
+import { mcnet } from '../peers/support/mcnet.js';
+import { type Orthanc, startOrthanc } from '../peers/support/orthanc.js';
+import { splitPart10 } from '../peers/support/part10.js';
 import {
   eventually,
   freePort,
@@ -19,8 +19,8 @@ import {
   runProgram,
   startProgram,
   temporaryFolder,
-} from './support/process.js';
-import { type RunningProcess, startServerProcess } from './support/server.js';
+} from '../peers/support/process.js';
+import { type RunningProcess, startServerProcess } from '../peers/support/server.js';
 
 const PATIENT = 'PATIENT-77310';
 const ACCESSION = 'ACC-77310';

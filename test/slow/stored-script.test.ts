@@ -1,10 +1,10 @@
 /** Images whose headers carry scripts, shown by the page in a real browser: text stays text. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { openWindow } from '../peers/support/devtools.js';
+import { eventually, needPrograms } from '../peers/support/process.js';
 import { startArchiveServer } from '../unit/dicomweb/archive-server.js';
 import { hostileObject, SERIES } from '../unit/web/hostile-object.js';
-import { openWindow } from './support/devtools.js';
-import { eventually, needPrograms } from './support/process.js';
 
 test('in Chromium no element comes from a header, and nothing of it runs', async (t) => {
   if (!needPrograms(t, 'chromium')) return;

@@ -9,11 +9,11 @@ import { loadConfig } from '../../src/config/index.js';
 import { createCorrector } from '../../src/correction/index.js';
 import { uidFromName } from '../../src/dicom/index.js';
 import { startDimseServer, storeInstances } from '../../src/dimse/index.js';
-import { startGateway, startWorkerPart, TOKEN } from './support/distributed.js';
-import { mcnet, modelsFolder } from './support/mcnet.js';
-import { eventually, needPrograms, temporaryFolder } from './support/process.js';
-import { redisServer } from './support/redis.js';
-import { newSeries, outgoingOf } from './support/slices.js';
+import { startGateway, startWorkerPart, TOKEN } from '../peers/support/distributed.js';
+import { mcnet, modelsFolder } from '../peers/support/mcnet.js';
+import { eventually, needPrograms, temporaryFolder } from '../peers/support/process.js';
+import { redisServer } from '../peers/support/redis.js';
+import { newSeries, outgoingOf } from '../peers/support/slices.js';
 
 /** Every derived instance of an archive is what this process makes of its source, to the byte. */
 async function assertAsDerivedHere(data: string, models: string): Promise<void> {

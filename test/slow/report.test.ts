@@ -3,10 +3,10 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createRandom, renderPhantom, writeNifti } from '../../../data/index.js';
-import { type ResultRow, runExperiment, writeReport } from '../../../evaluate/report/index.js';
-import { generateTrace } from '../../../motion/index.js';
-import { ERASED, NOTHING, writeFilterModel } from '../test-models.js';
+import { createRandom, renderPhantom, writeNifti } from '../../training/data/index.js';
+import { type ResultRow, runExperiment, writeReport } from '../../training/evaluate/report/index.js';
+import { generateTrace } from '../../training/motion/index.js';
+import { ERASED, NOTHING, writeFilterModel } from '../../training/test/evaluate/test-models.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mcnet-report-'));
 
