@@ -14,8 +14,8 @@ const FRAMES = 4000;
 const SIDE = 256;
 /** Enough to be corrected on the disk, few enough for dciodvfy. */
 const FEWER = 300;
-/** Not one copy of the source's pixels, where source, corrected frames and derived file would be three. */
-const MOST_MEMORY = FRAMES * SIDE * SIDE * 2;
+/** Received pieces wait for their collection; source, corrected frames and derived file would be three copies beside. */
+const MOST_MEMORY = 2 * FRAMES * SIDE * SIDE * 2;
 const LONG_MS = 600_000;
 
 /** Memory of a process, bytes: now, and the most there ever was. */

@@ -350,9 +350,9 @@ test('the first picture of 170 slices does not wait for the others', async (t) =
   assert.ok(frames < 100, `${frames} frames were asked for before the first was shown`);
   await shownSlice(page, 86, 170);
   assert.ok((await canvasOf(page, 'first')).lit > 10_000);
-  await holds(
-    page,
-    `performance.getEntriesByType('resource').filter(({ name }) => name.includes('/frames/')).length >= 250`,
+  await eventually(
+    'most frames are asked for ahead',
+    () => requests.slice(earlier).filter((url) => url.includes('/frames/')).length >= 250 || undefined,
     120_000,
   );
   await page.keyboard.press('End');
@@ -371,7 +371,7 @@ async function rateCase(page: Page, scores: { left: number; right: number; bette
 
 test('two readers rate blinded cases, with a break, and the results say how they agree', async (t) => {
   if (!needPrograms(t, 'chromium', 'dcmsend', 'storescp')) return;
-  const [one, two] = [sharedSeries(t, 'a12'), sharedSeries(t, 'a06')];
+  const [one, two] = [sharedSeries(t, 'a12'), sharedSeries(t, 'a04')];
   if (!one || !two) return;
   const { server, browser } = await start(
     t,
