@@ -249,6 +249,8 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
     if (same !== undefined) {
       if ((await archive.check(same)) === undefined) {
         await receiving.discard();
+        // Whole again, by a heal that ended before its commit or by a backup: what failed for it is owed again.
+        if (same.damage !== undefined) await archive.db.commit(() => restart(same));
         return { outcome: 'duplicate', instance: same };
       }
       const healed = await archive.heal(receiving.part(), same, dataSetOffset, () => restart(same));
