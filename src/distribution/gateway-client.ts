@@ -52,7 +52,7 @@ export interface GatewayClient {
     file: Buffer,
   ): Promise<boolean>;
   /** @throws GatewayAway */
-  sayFailed(gateway: GatewayPresence, job: CorrectionJob, failure: CorrectionFailure): Promise<boolean>;
+  sayFailed(gateway: GatewayPresence, instance: number, failure: CorrectionFailure): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -228,8 +228,8 @@ export function createGatewayClient(o: GatewayClientOptions): GatewayClient {
         }
       }
     },
-    async sayFailed(gateway, job, failure) {
-      const answer = await ask(gateway, `/instances/${job.instance}/failure`, {
+    async sayFailed(gateway, instance, failure) {
+      const answer = await ask(gateway, `/instances/${instance}/failure`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ ...failure, message: failure.message.slice(0, 2000) }),

@@ -14,7 +14,7 @@ import type { Safeguards } from '../inference/index.js';
 import { createGatewayClient, GatewayAway, type Source, SourceUnusable } from './gateway-client.js';
 import { type Refusal, watchGateways } from './gateways.js';
 import { type Identity, queueOf } from './identity.js';
-import { type CorrectionJob, correctionJob, type GatewayPresence } from './messages.js';
+import { aboutJob, type CorrectionJob, correctionJob, type GatewayPresence } from './messages.js';
 import { announce } from './presence.js';
 import { connectRedis, PREFIX } from './redis.js';
 
@@ -136,25 +136,25 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
   }
 
   async function handle(model: WorkerModel, bullJob: BullJob): Promise<JobEnd> {
-    const parsed = correctionJob.safeParse(bullJob.data);
-    if (!parsed.success) {
-      const wrong = parsed.error.issues.map(({ path }) => path.join('.')).join(', ');
-      return {
-        outcome: 'unwanted',
-        gateway: '',
-        sop: '',
-        reason: `job ${bullJob.id} is malformed: ${wrong}`,
-      };
+    const about = aboutJob(bullJob.id ?? '');
+    if (about === undefined) {
+      return { outcome: 'unwanted', gateway: '', sop: '', reason: `${bullJob.id} is not the id of a job` };
     }
-    const job = parsed.data;
-    const { sop } = job;
-    const gateway = await gateways.find(job.gateway);
-    if (gateway === undefined) throw new GatewayAway(`gateway ${job.gateway} is not there`);
+    const gateway = await gateways.find(about.gateway);
+    if (gateway === undefined) throw new GatewayAway(`gateway ${about.gateway} is not there`);
     const queue = queueOf(model.identity);
+    const parsed = correctionJob.safeParse(bullJob.data);
+    const sop = parsed.success ? parsed.data.sop : '';
     const fail = async (message: string, permanent: boolean): Promise<JobEnd> => {
-      const taken = await client.sayFailed(gateway, job, { queue, message, permanent });
+      const taken = await client.sayFailed(gateway, about.instance, { queue, message, permanent });
       return { outcome: taken ? 'failed' : 'unwanted', gateway: gateway.name, sop, reason: message };
     };
+    // A job that ends without a word to its gateway would be published for ever.
+    if (!parsed.success) {
+      const wrong = parsed.error.issues.map(({ path }) => path.join('.') || 'all of it').join(', ');
+      return fail(`the job in Redis is not one that this worker understands: ${wrong}`, false);
+    }
+    const job = parsed.data;
     if (bullJob.stalledCounter >= MAX_DEATHS) {
       return fail(`workers died ${bullJob.stalledCounter} times while working on it`, true);
     }
