@@ -25,8 +25,14 @@ export type WriterReport =
   | { id: number; at: 'settled' }
   | { id: number; at: 'failed'; message: string; code?: string };
 
+/** Several travel in one message, each way. */
+export type WriteOrders = readonly WriteOrder[];
+export type WriterReports = readonly WriterReport[];
+
 /** Files that wait for one sync at most: bounds how long the first of them waits. */
 const batchSize = 16;
+/** Where one commit of the journal does not serve all, who was first does not wait for who was last. */
+const reportEveryMs = 4;
 
 function create(target: string): number | undefined {
   try {
@@ -66,47 +72,66 @@ function write({ target, part }: WriteOrder, bytes: Uint8Array): number {
   return fd;
 }
 
-function serve(port: MessagePort): void {
-  const report = (message: WriterReport) => port.postMessage(message);
-  const failed = (id: number, error: unknown) => {
-    const { message, code } = error as NodeJS.ErrnoException;
-    report({ id, at: 'failed', message, ...(code !== undefined && { code }) });
-  };
+function failure(id: number, error: unknown): WriterReport {
+  const { message, code } = error as NodeJS.ErrnoException;
+  return { id, at: 'failed', message, ...(code !== undefined && { code }) };
+}
 
-  port.on('message', (first: WriteOrder) => {
-    const orders = [first];
-    while (orders.length < batchSize) {
-      const more = receiveMessageOnPort(port) as { message: WriteOrder } | undefined;
-      if (more === undefined) break;
-      orders.push(more.message);
+function serve(port: MessagePort): void {
+  const waiting: WriteOrder[] = [];
+
+  function takeWhatCame(): void {
+    for (;;) {
+      const more = receiveMessageOnPort(port) as { message: WriteOrders } | undefined;
+      if (more === undefined) return;
+      waiting.push(...more.message);
     }
+  }
+
+  function writeBatch(orders: WriteOrders): void {
     const written: { id: number; fd: number }[] = [];
+    const reports: WriterReport[] = [];
     for (const order of orders) {
       const { id, memory, offset, length, digest } = order;
       try {
         const bytes = Buffer.from(memory, offset, length);
-        const fd = write(order, bytes);
-        written.push({ id, fd });
-        report({
-          id,
-          at: 'written',
-          ...(digest && {
-            digest: digestOfBytes(digest.transferSyntax, bytes.subarray(digest.dataSetOffset)),
-          }),
-        });
+        written.push({ id, fd: write(order, bytes) });
+        const of = digest && digestOfBytes(digest.transferSyntax, bytes.subarray(digest.dataSetOffset));
+        reports.push({ id, at: 'written', ...(of !== undefined && { digest: of }) });
       } catch (error) {
-        failed(id, error);
+        reports.push(failure(id, error));
       }
     }
+    port.postMessage(reports satisfies WriterReports);
+    settle(written);
+  }
+
+  function settle(written: readonly { id: number; fd: number }[]): void {
+    let reports: WriterReport[] = [];
+    let reportedAt = performance.now();
     for (const { id, fd } of written) {
       try {
         fdatasyncSync(fd);
-        report({ id, at: 'settled' });
+        reports.push({ id, at: 'settled' });
       } catch (error) {
-        failed(id, error);
+        reports.push(failure(id, error));
       } finally {
         closeSync(fd);
       }
+      const now = performance.now();
+      if (now - reportedAt < reportEveryMs) continue;
+      port.postMessage(reports satisfies WriterReports);
+      reports = [];
+      reportedAt = now;
+    }
+    if (reports.length > 0) port.postMessage(reports satisfies WriterReports);
+  }
+
+  port.on('message', (orders: WriteOrders) => {
+    waiting.push(...orders);
+    while (waiting.length > 0) {
+      takeWhatCame();
+      writeBatch(waiting.splice(0, batchSize));
     }
   });
 }

@@ -53,6 +53,7 @@ export async function correctionElsewhere(parts: CorrectionParts): Promise<Corre
       corrector: { correct: (request) => dispatcher!.correct(request) },
       derivation: (source) => derivation(source.receivedAt, safeguards(source)),
       safeguards,
+      elsewhere: true,
     });
   }
   const model = identities[0]?.model;

@@ -1,7 +1,7 @@
 /** A worker's way to the gateways: sources in, derived instances or the reason why not out. */
 import { createHash, randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, stat, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -224,7 +224,7 @@ export function createGatewayClient(o: GatewayClientOptions): GatewayClient {
       } finally {
         // The gateway has taken it away, or will never hear of it.
         if (exchanged !== undefined) {
-          await rm(join(folder!, EXCHANGE_FOLDER, exchanged), { force: true }).catch(none);
+          await unlink(join(folder!, EXCHANGE_FOLDER, exchanged)).catch(none);
         }
       }
     },

@@ -152,9 +152,9 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
   const retention = createRetention(archive, events, o.retention ?? keepAll);
   const stopped = new AbortController();
   let indexing: Promise<unknown> = Promise.resolve();
-  const attributesOfFile = (file: Buffer) => {
-    const { dataSet } = o.dicom.readHeader(file);
-    return indexedAttributesOf(o.dicom, dataSet);
+  const headerOf = (file: Buffer) => {
+    const { dataSet, dataSetOffset } = o.dicom.readHeader(file);
+    return { dataSetOffset, attributes: indexedAttributesOf(o.dicom, dataSet) };
   };
 
   /** Every obligation that the archive knows of has its job, whatever ended the process before. */
@@ -199,7 +199,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
         events,
         models: o.models,
         dicom: o.dicom,
-        attributesOf: attributesOfFile,
+        headerOf,
         concurrency: o.concurrency?.correct ?? 16,
         retry: { ...defaultCorrectRetry, ...o.retry?.correct },
         ...(o.correctionTimeoutMs !== undefined && { timeoutMs: o.correctionTimeoutMs }),
@@ -210,7 +210,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
       retention.start();
       indexing = indexMissing(
         archive,
-        async (path) => attributesOfFile(await readFile(path)),
+        async (path) => headerOf(await readFile(path)).attributes,
         stopped.signal,
       ).catch((error: unknown) => events.emit('listenerError', error));
     },

@@ -274,16 +274,16 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
 
   function complete(running: Running): boolean {
     const { job, token } = running;
-    const row = db.get<{ again: number }>('SELECT again FROM jobs WHERE id = ? AND token = ?', job.id, token);
-    if (row === undefined) return false;
-    if (row.again === 1) {
-      db.run(
-        "UPDATE jobs SET state = 'queued', again = 0, attempts = 0, crashes = 0, error = NULL, token = NULL, run_at = ? WHERE id = ?",
+    const ours = 'id = ? AND token = ?';
+    const over = db.run(`DELETE FROM jobs WHERE ${ours} AND again = 0`, job.id, token).changes;
+    if (over === 0) {
+      const { changes } = db.run(
+        `UPDATE jobs SET state = 'queued', again = 0, attempts = 0, crashes = 0, error = NULL, token = NULL, run_at = ? WHERE ${ours}`,
         clock.now(),
         job.id,
+        token,
       );
-    } else {
-      db.run('DELETE FROM jobs WHERE id = ?', job.id);
+      if (changes === 0) return false;
     }
     db.afterCommit(() => {
       running.completed = true;
