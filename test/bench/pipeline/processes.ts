@@ -22,6 +22,11 @@ export function firstThreadMs(pid: number): number {
   return usedMs(`/proc/${pid}/task/${pid}/stat`);
 }
 
+/** Time that a process' first thread was ready to run and had to wait for a processor, ms. */
+export function firstThreadWaitedMs(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'latin1').split(' ')[1]) / 1e6;
+}
+
 function usedMs(path: string): number {
   const stat = readFileSync(path, 'latin1');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

@@ -1,6 +1,6 @@
 /** How busy the parts of the benchmark were, and which of them held it back. */
 import { availableParallelism } from 'node:os';
-import { firstThreadMs, processorMs } from '../pipeline/processes.js';
+import { firstThreadMs, firstThreadWaitedMs, processorMs } from '../pipeline/processes.js';
 
 /** Pids of each part. */
 export type Parts = Record<string, readonly number[]>;
@@ -13,6 +13,8 @@ export interface Load {
   processorMs: Record<string, number>;
   /** Share of the time in which the busiest first thread of a part was on a processor: 1 is all of it. */
   busy: Record<string, number>;
+  /** Share of the time in which the first thread that waited longest was ready and had no processor. */
+  queued: Record<string, number>;
 }
 
 /** A thread that is on a processor so much of the time has no room for more. */
@@ -22,19 +24,25 @@ const SATURATED = 0.85;
 export async function loadOf(parts: Parts, slices: number, work: () => Promise<number>): Promise<Load> {
   const names = Object.keys(parts);
   const used = () =>
-    names.map((name) => parts[name]!.map((pid) => [processorMs(pid), firstThreadMs(pid)] as const));
+    names.map((name) =>
+      parts[name]!.map((pid) => ({
+        all: processorMs(pid),
+        first: firstThreadMs(pid),
+        queued: firstThreadWaitedMs(pid),
+      })),
+    );
   const before = used();
   const startedAt = performance.now();
   const seconds = await work();
   const wallMs = performance.now() - startedAt;
   const after = used();
-  const load: Load = { slices, seconds, processorMs: {}, busy: {} };
+  const load: Load = { slices, seconds, processorMs: {}, busy: {}, queued: {} };
   for (const [i, name] of names.entries()) {
-    const pairs = after[i]!.map(
-      ([all, first], j) => [all - before[i]![j]![0], first - before[i]![j]![1]] as const,
-    );
-    load.processorMs[name] = pairs.reduce((sum, [all]) => sum + all, 0) / slices;
-    load.busy[name] = Math.max(0, ...pairs.map(([, first]) => first)) / wallMs;
+    const grown = (what: 'all' | 'first' | 'queued') =>
+      after[i]!.map((now, j) => now[what] - before[i]![j]![what]);
+    load.processorMs[name] = grown('all').reduce((sum, ms) => sum + ms, 0) / slices;
+    load.busy[name] = Math.max(0, ...grown('first')) / wallMs;
+    load.queued[name] = Math.max(0, ...grown('queued')) / wallMs;
   }
   return load;
 }
@@ -44,18 +52,27 @@ export async function loadOf(parts: Parts, slices: number, work: () => Promise<n
  * @param engines slices a second that the simulated engines could do; undefined when none was needed
  */
 export function heldBackBy(load: Load, engines: number | undefined): string {
-  const { slices, seconds, processorMs: ms, busy } = load;
+  const { slices, seconds, processorMs: ms, busy, queued } = load;
   const rate = slices / seconds;
   if (engines !== undefined && rate > SATURATED * engines) return 'the engines';
   const total = Object.values(ms).reduce((sum, value) => sum + value, 0);
   const cores = availableParallelism();
   const inUse = (total * rate) / 1000;
+  const share = (part: number) => `${Math.round(part * 100)} %`;
   const full = Object.entries(busy)
-    .filter(([, share]) => share > SATURATED)
-    .map(([name, share]) => `the ${name}'s first thread (${Math.round(share * 100)} % busy)`);
+    .filter(([, part]) => part > SATURATED)
+    .map(([name, part]) => `the ${name}'s first thread (${share(part)} busy)`);
   if (inUse > SATURATED * cores) {
     full.push(`the ${cores} cores of this machine (${inUse.toFixed(1)} in use by all parts together)`);
   }
   if (full.length > 0) return full.join(', ');
-  return `waiting: for the disk, or for one another (${inUse.toFixed(1)} of ${cores} cores in use)`;
+  const starved = Object.entries(queued)
+    .filter(([name, part]) => part + busy[name]! > SATURATED)
+    .map(
+      ([name, part]) =>
+        `the ${name}'s first thread (${share(busy[name]!)} busy, ${share(part)} without a core)`,
+    );
+  if (starved.length > 0) return `other work on these cores: ${starved.join(', ')}`;
+  const most = share(Math.max(...Object.values(busy)));
+  return `waiting: for the disk, or for one another (${inUse.toFixed(1)} of ${cores} cores in use, the busiest first thread ${most})`;
 }
