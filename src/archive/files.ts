@@ -279,7 +279,7 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
       const { settled, ...placed } = await inFolder(folder, () =>
         writers.write({ target, part: partPath(), bytes: memory.bytes(), ...(digest && { digest }) }),
       );
-      return { ...placed, settle: () => both(settled, syncFolder(folder)) };
+      return { ...placed, settle: () => settled };
     },
     async remove(relative) {
       await rm(join(root, relative), { force: true });

@@ -1,8 +1,9 @@
 /**
- * A thread that writes files: each to its place, then to the disk for good. What has come in meanwhile is written before
- * the first sync, so that one commit of the file system's journal serves all.
+ * A thread that writes files: each to its place, then file and folder to the disk for good. What has come in meanwhile is
+ * written before the first sync, so that one commit of the file system's journal serves all.
  */
-import { closeSync, fdatasyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { digestOfBytes } from './digest.js';
 
@@ -31,7 +32,7 @@ export type WriterReports = readonly WriterReport[];
 
 /** Files that wait for one sync at most: bounds how long the first of them waits. */
 const batchSize = 16;
-/** Where one commit of the journal does not serve all, who was first does not wait for who was last. */
+/** Where one commit of the journal does not serve all folders, the first one's files do not wait for the last one's. */
 const reportEveryMs = 4;
 
 function create(target: string): number | undefined {
@@ -77,6 +78,39 @@ function failure(id: number, error: unknown): WriterReport {
   return { id, at: 'failed', message, ...(code !== undefined && { code }) };
 }
 
+interface Written {
+  id: number;
+  fd: number;
+}
+
+function settleIn(folder: string, files: readonly Written[]): WriterReport[] {
+  const reports = files.map(({ id, fd }): WriterReport => {
+    try {
+      fdatasyncSync(fd);
+      return { id, at: 'settled' };
+    } catch (error) {
+      return failure(id, error);
+    } finally {
+      closeSync(fd);
+    }
+  });
+  try {
+    syncFolder(folder);
+    return reports;
+  } catch (error) {
+    return reports.map((report) => (report.at === 'settled' ? failure(report.id, error) : report));
+  }
+}
+
+function syncFolder(folder: string): void {
+  const fd = openSync(folder, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 function serve(port: MessagePort): void {
   const waiting: WriteOrder[] = [];
 
@@ -89,13 +123,16 @@ function serve(port: MessagePort): void {
   }
 
   function writeBatch(orders: WriteOrders): void {
-    const written: { id: number; fd: number }[] = [];
+    const written = new Map<string, Written[]>();
     const reports: WriterReport[] = [];
     for (const order of orders) {
       const { id, memory, offset, length, digest } = order;
       try {
         const bytes = Buffer.from(memory, offset, length);
-        written.push({ id, fd: write(order, bytes) });
+        const folder = dirname(order.target);
+        const beside = written.get(folder) ?? [];
+        written.set(folder, beside);
+        beside.push({ id, fd: write(order, bytes) });
         const of = digest && digestOfBytes(digest.transferSyntax, bytes.subarray(digest.dataSetOffset));
         reports.push({ id, at: 'written', ...(of !== undefined && { digest: of }) });
       } catch (error) {
@@ -106,18 +143,11 @@ function serve(port: MessagePort): void {
     settle(written);
   }
 
-  function settle(written: readonly { id: number; fd: number }[]): void {
+  function settle(written: ReadonlyMap<string, readonly Written[]>): void {
     let reports: WriterReport[] = [];
     let reportedAt = performance.now();
-    for (const { id, fd } of written) {
-      try {
-        fdatasyncSync(fd);
-        reports.push({ id, at: 'settled' });
-      } catch (error) {
-        reports.push(failure(id, error));
-      } finally {
-        closeSync(fd);
-      }
+    for (const [folder, files] of written) {
+      reports.push(...settleIn(folder, files));
       const now = performance.now();
       if (now - reportedAt < reportEveryMs) continue;
       port.postMessage(reports satisfies WriterReports);

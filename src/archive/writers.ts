@@ -5,7 +5,7 @@ import type { WriteOrder, WriteOrders, WriterReport, WriterReports } from './wri
 export interface Written {
   /** SHA-256 of the data set, where it was asked for. */
   digest?: string;
-  /** Resolves when the file's bytes are on disk for good; their memory is in use until it has ended either way. */
+  /** Resolves when the file and its folder are on disk for good; its memory is in use until it has ended either way. */
   settled: Promise<void>;
 }
 

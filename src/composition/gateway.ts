@@ -104,6 +104,7 @@ export async function correctionElsewhere(parts: CorrectionParts): Promise<Corre
         secret,
         dispatcher,
         find: (study, series, sop) =>
+          dispatcher?.source(study, series, sop) ??
           holdings.instances({ study, series, sop }).find(({ damage }) => damage === undefined),
         data: archive.files.root,
         largest: config.limits.instanceBytes,

@@ -67,6 +67,8 @@ export interface Dispatcher {
     safeguards?: Safeguards | undefined;
     signal?: AbortSignal | undefined;
   }): Promise<ReturnedFile>;
+  /** The instance under these UIDs, when its correction is out. */
+  source(study: string, series: string, sop: string): Instance | undefined;
   /** A worker brings a derived instance; resolves when it is known what became of it. */
   returned(instance: number, result: CorrectionResult, file: Buffer): Promise<Verdict>;
   /** A worker says why it could not correct. */
@@ -81,6 +83,7 @@ export interface Dispatcher {
 }
 
 interface Outstanding {
+  source: Instance;
   job: CorrectionJob;
   priority: number;
   queue: string;
@@ -97,6 +100,7 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
   const { redis, gateway } = o;
   const queues = new Map<string, BullQueue>();
   const outstanding = new Map<number, Outstanding>();
+  const bySop = new Map<string, Outstanding>();
   let toPublish: Outstanding[] = [];
   let publishing = false;
   let looking = false;
@@ -206,6 +210,7 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
   }
 
   function take(entry: Outstanding): void {
+    if (bySop.get(entry.job.sop) === entry) bySop.delete(entry.job.sop);
     if (outstanding.get(entry.job.instance) === entry) outstanding.delete(entry.job.instance);
   }
 
@@ -228,6 +233,7 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
         };
         signal?.addEventListener('abort', onAbort, { once: true });
         const entry: Outstanding = {
+          source,
           job: {
             gateway,
             instance: source.id,
@@ -258,9 +264,14 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
         // Whoever asked before has lost the job to the one that asks now.
         const earlier = outstanding.get(source.id);
         outstanding.set(source.id, entry);
+        bySop.set(source.sop, entry);
         earlier?.reject(new Error('the correction was asked for once more'));
         publish(entry);
       });
+    },
+    source(study, series, sop) {
+      const source = bySop.get(sop)?.source;
+      return source?.study === study && source.series === series ? source : undefined;
     },
     async returned(instance, result, file) {
       const entry = outstanding.get(instance);
