@@ -14,8 +14,11 @@ import type { Spares } from './spares.js';
 export interface DerivedFrames {
   /** Takes a corrected frame and its memory; they may come in any order. */
   put(frame: number, pixels: StoredPixels): void;
-  /** All frames are in: the derived file, or what precedes the stored values, which are on the disk. */
-  finish(derivation: Derivation): { file: Buffer; scratchBytes?: number };
+  /**
+   * All frames are in: the derived file, or what precedes the stored values, which are on the disk.
+   * @param into memory for the file, used when there is enough of it
+   */
+  finish(derivation: Derivation, into?: ArrayBuffer): { file: Buffer; scratchBytes?: number };
   /** Gives back what is kept open. */
   close(): void;
 }
@@ -26,7 +29,7 @@ function inMemory(source: DerivedFrom, spares: Spares): DerivedFrames {
     put(frame, pixels) {
       frames[frame] = pixels;
     },
-    finish: (derivation) => ({ file: deriveFile(source, frames, derivation) }),
+    finish: (derivation, into) => ({ file: deriveFile(source, frames, derivation, into) }),
     close() {
       for (const { buffer } of frames) spares.give(buffer);
       frames = [];

@@ -69,6 +69,8 @@ interface Work {
   decided: { decision: Decision; severity: number; residualEnergy: number }[];
   /** Direction of the phase encoding (InPlanePhaseEncodingDirection). */
   along: 'ROW' | 'COL' | undefined;
+  /** For the derived file. */
+  memory: ArrayBuffer | undefined;
   ms: WorkerResult['ms'];
 }
 
@@ -124,7 +126,7 @@ async function open(request: Extract<ToWorker, { kind: 'open' }>): Promise<void>
 }
 
 async function openWork(
-  { id, derivation, safeguards, anyway, scratch }: Extract<ToWorker, { kind: 'open' }>,
+  { id, derivation, safeguards, anyway, scratch, memory }: Extract<ToWorker, { kind: 'open' }>,
   source: SourceObject,
   ms: WorkerResult['ms'],
 ): Promise<Work> {
@@ -158,6 +160,7 @@ async function openWork(
     domain: safeguards?.domain === 'check' ? domainFlags(subjectOf(dataSet, reader), settings.intended) : [],
     decided: [],
     along: phaseEncodingOf(dataSet),
+    memory,
     ms,
   };
 }
@@ -288,11 +291,14 @@ function derive(work: Work): void {
   const at = performance.now();
   const flags = work.safeguards ? flagsOf(work.safeguards, work.domain, work.decided) : [];
   const unchanged = work.decided.flatMap(({ decision }, frame) => (isUnchanged(decision) ? [frame] : []));
-  const { file: derived, scratchBytes } = work.derived.finish({
-    ...work.derivation,
-    ...(flags.length > 0 && { flags: flags.map(({ message }) => message) }),
-    ...(unchanged.length > 0 && { unchanged }),
-  });
+  const { file: derived, scratchBytes } = work.derived.finish(
+    {
+      ...work.derivation,
+      ...(flags.length > 0 && { flags: flags.map(({ message }) => message) }),
+      ...(unchanged.length > 0 && { unchanged }),
+    },
+    work.memory,
+  );
   // A buffer out of Node's pool shares its memory with others and must not be handed over.
   const own = derived.byteOffset === 0 && derived.buffer.byteLength !== Buffer.poolSize;
   const file = own

@@ -47,15 +47,23 @@ export function deriveInstance(source: Part10, frames: readonly StoredPixels[], 
   return deriveFile({ dataSet: source.dataSet, image: imageOf(source) }, frames, d);
 }
 
-/** The same of a source whose frames are open. */
-export function deriveFile(source: DerivedFrom, frames: readonly StoredPixels[], d: Derivation): Buffer {
+/**
+ * The same of a source whose frames are open.
+ * @param into memory for the file, used when there is enough of it
+ */
+export function deriveFile(
+  source: DerivedFrom,
+  frames: readonly StoredPixels[],
+  d: Derivation,
+  into?: ArrayBuffer,
+): Buffer {
   const { image } = source;
   if (frames.length !== image.count)
     throw new RangeError(`${frames.length} frames for an image of ${image.count}`);
   const range = new PixelRange(image);
   for (const frame of frames) range.add(frame);
   const pixelBytes = nativeLength(image);
-  const writer = new DataSetWriter(pixelBytes + 65536 + 8192 * frames.length);
+  const writer = new DataSetWriter(pixelBytes + 16384 + 8192 * frames.length, 'explicit', into);
   writeHeader(writer, source, range, d);
   for (const frame of frames) {
     writer.bytes(new Uint8Array(frame.buffer, frame.byteOffset, frame.byteLength));

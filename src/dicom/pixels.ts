@@ -236,10 +236,7 @@ export async function decodeFrames(part10: Part10): Promise<Frames> {
   return { ...reader, frames: Array.from({ length: reader.count }, (_, i) => frame(i)) };
 }
 
-function checked(
-  layout: PixelLayout,
-  read: FrameReader['frame'],
-): FrameReader['frame'] {
+function checked(layout: PixelLayout, read: FrameReader['frame']): FrameReader['frame'] {
   return (index, into) => {
     if (!Number.isInteger(index) || index < 0 || index >= layout.count) {
       throw new RangeError(`frame ${index} of ${layout.count}`);
