@@ -137,6 +137,7 @@ async function corrected(): Promise<Corrected> {
     quality: {} as Corrected['quality'],
     flags: [],
     ms,
+    acknowledge() {},
   };
 }
 
