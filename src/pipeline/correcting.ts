@@ -99,6 +99,9 @@ const diskFullMs = 5000;
 /** Another version of the source came, or the job's lease ran out, while it was being corrected. */
 class Outdated extends Error {}
 
+/** The source's file is not what was received. */
+class Damaged extends PermanentFailure {}
+
 /** Registers the worker of the "correct" jobs. */
 export function startCorrecting<D>(o: CorrectingOptions<D>): void {
   const { archive, queue, tracker, events } = o;
@@ -126,9 +129,13 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     }
   }
 
-  async function refuseDamaged(source: Instance): Promise<void> {
-    const damage = await archive.check(source);
-    if (damage !== undefined) throw new PermanentFailure(`${damage}; send the object again`);
+  /** Under the lock of those who bring the object again: what is found is true until it is written down. */
+  async function refuseDamaged({ id, study, series, sop }: Instance): Promise<void> {
+    const damage = await archive.exclusively(`${study}/${series}/${sop}`, async () => {
+      const now = archive.get(id);
+      return now && archive.check(now);
+    });
+    if (damage !== undefined) throw new Damaged(`${damage}; send the object again`);
   }
 
   async function derive(
@@ -279,10 +286,16 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       retry: o.retry,
       ...(o.timeoutMs !== 'none' && { timeoutMs: o.timeoutMs ?? defaultTimeoutMs }),
       ...(o.gatherMs !== undefined && { gatherMs: o.gatherMs }),
-      onDead(job, error) {
+      onDead(job, error, cause) {
         const id = Number(job.payload.instance);
         const source = archive.get(id);
         if (source?.state !== 'pending') return;
+        if (cause instanceof Damaged && source.damage === undefined) {
+          // Healed since it was looked at: what failed for the damage is tried with the whole file.
+          const { kind, key, payload, priority } = job;
+          queue.add({ kind, key, payload, priority });
+          return;
+        }
         db.run("UPDATE instances SET state = 'failed', reason = ? WHERE id = ?", error, id);
         tracker.changed(source.seriesId);
       },

@@ -311,7 +311,7 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
         job.id,
         token,
       );
-      if (changes > 0 && dead) worker.options.onDead?.(job, message);
+      if (changes > 0 && dead) worker.options.onDead?.(job, message, error);
     });
   }
 

@@ -539,6 +539,31 @@ test('an acknowledged file that vanished is an error on the series, and a resend
   assert.deepEqual(second.pipeline.series.get('1.2.3.4')?.failures, []);
 });
 
+test('a resend that heals a file just when its damage fails the correction starts it anew', async (t) => {
+  const first = await open(t);
+  const one = slice({ sop: '1.2.3.4.1' });
+  const { instance } = await store(first.pipeline, one);
+  await first.close();
+  await unlink(instance.path);
+  const { pipeline } = await open(t, { data: first.data });
+  const archive = pipeline.archive as { exclusively: typeof pipeline.archive.exclusively };
+  const { exclusively } = archive;
+  let healed = 0;
+  // Between the look that finds the damage and the end of the job that it fails.
+  archive.exclusively = async (key, work) => {
+    const found = await exclusively(key, work);
+    if (typeof found === 'string' && /missing/.test(found)) {
+      healed += 1;
+      assert.equal((await store(pipeline, one)).outcome, 'stored');
+    }
+    return found;
+  };
+  pipeline.start();
+  await eventually('delivered', () => pipeline.series.get('1.2.3.4')?.state === 'delivered');
+  assert.equal(healed, 1);
+  assert.deepEqual(pipeline.series.get('1.2.3.4')?.failures, []);
+});
+
 test('a second server on the same data folder is refused', async (t) => {
   const { data } = await open(t);
   await assert.rejects(open(t, { data }), /in use by another process/);
