@@ -372,6 +372,31 @@ test('a slice that cannot be corrected is named; the others are delivered; retry
   assert.equal(await pipeline.retry('9.9.9'), undefined);
 });
 
+test('every series that failed is tried again, some at a time, and no other', async (t) => {
+  let broken = true;
+  const model = invertingModel(async (sop) => {
+    if (broken && !sop.startsWith('1.2.9.'))
+      throw Object.assign(new Error('the model is broken'), { permanent: true });
+  });
+  const { pipeline } = await open(t, { models: new Map([['test', model]]) });
+  pipeline.start();
+  for (const series of ['1.2.1', '1.2.2', '1.2.9', '1.2.3']) {
+    await store(pipeline, slice({ series, sop: `${series}.1` }));
+  }
+  const inState = (state: 'failed' | 'delivered') =>
+    pipeline.series
+      .list({ state })
+      .map(({ series }) => series)
+      .sort();
+  await eventually('three failed', () => inState('failed').length === 3 && inState('delivered').length === 1);
+  broken = false;
+  const first = await pipeline.retryFailed(0, 2);
+  assert.deepEqual([first.series, first.instances], [['1.2.1', '1.2.2'], 2]);
+  const second = await pipeline.retryFailed(first.next!, 2);
+  assert.deepEqual([second.series, second.instances, second.next], [['1.2.3'], 1, undefined]);
+  await eventually('all are delivered', () => inState('delivered').length === 4);
+});
+
 test('retry takes up what was left alone when the rules have changed', async (t) => {
   const first = await open(t, { rules: [] });
   first.pipeline.start();
