@@ -25,7 +25,7 @@ import { createGatewayMetrics } from '../telemetry/index.js';
 import { startWebServer, type WebServer } from '../web/index.js';
 import type { Correction, CorrectionParts } from './correction.js';
 import { derivationOf, safeguardsOf } from './models.js';
-import { distributionSecret } from './secret.js';
+import { distributionSecret, redisAccess } from './secret.js';
 
 /** Corrections that are out at a time: enough for every worker that one gateway can feed. */
 const WINDOW = 1024;
@@ -59,7 +59,7 @@ export async function correctionElsewhere(parts: CorrectionParts): Promise<Corre
   const model = identities[0]?.model;
   if (model !== undefined) metrics.model(model);
 
-  const redis = connectRedis(config.queue, `mcnet-gateway-${distribution.name}`);
+  const redis = connectRedis(config.queue, `mcnet-gateway-${distribution.name}`, redisAccess(config));
   const queues = new Set(identities.map(queueOf));
   const takes = (worker: WorkerPresence) => worker.identities.some((one) => queues.has(queueOf(one)));
   let workers: WorkerPresence[] = [];

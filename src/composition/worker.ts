@@ -12,7 +12,7 @@ import { createMetrics, createWorkerMetrics, type Logger } from '../telemetry/in
 import { VERSION } from '../version.js';
 import { type Readiness, startWebServer } from '../web/index.js';
 import { derivationOf, openModels } from './models.js';
-import { distributionSecret } from './secret.js';
+import { distributionSecret, redisAccess } from './secret.js';
 import { workerHealth } from './worker-health.js';
 
 export interface RunningWorker {
@@ -79,6 +79,7 @@ export async function startWorker(
     });
     const started = startCorrectionWorker({
       redisUrl: config.queue,
+      redisAccess: redisAccess(config),
       secret,
       models: workerModels,
       engine: () => opened[0]!.corrector.describe().engine.engine,

@@ -16,7 +16,7 @@ import { type Refusal, watchGateways } from './gateways.js';
 import { type Identity, queueOf } from './identity.js';
 import { aboutJob, type CorrectionJob, correctionJob, type GatewayPresence } from './messages.js';
 import { announce } from './presence.js';
-import { connectRedis, PREFIX } from './redis.js';
+import { connectRedis, PREFIX, type RedisAccess } from './redis.js';
 
 /** A model that this worker corrects with. */
 export interface WorkerModel {
@@ -47,6 +47,7 @@ export interface JobEnd {
 export interface CorrectionWorkerOptions {
   /** redis:// or rediss:// */
   redisUrl: string;
+  redisAccess?: RedisAccess;
   secret: string;
   models: readonly WorkerModel[];
   /** The engine, in a word. */
@@ -89,7 +90,7 @@ const TELL_REDIS_MS = 5000;
 /** Connects to Redis, for as long as it takes, and works. */
 export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWorker {
   const id = randomUUID();
-  const redis = connectRedis(o.redisUrl, `mcnet-worker-${id.slice(0, 8)}`);
+  const redis = connectRedis(o.redisUrl, `mcnet-worker-${id.slice(0, 8)}`, o.redisAccess);
   const identities = o.models.map(({ identity }) => identity);
   const client = createGatewayClient({
     secret: o.secret,
