@@ -166,11 +166,16 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
       if (error instanceof GatewayAway || stopping.signal.aborted) throw error;
       if (error instanceof SourceUnusable) return fail(error.message, false);
       const reason = error instanceof Error ? error.message : String(error);
+      if (error instanceof CorrectionError && error.waits) {
+        pauseFor(`no engine works here: ${reason}`);
+        throw error;
+      }
       const ofEngine =
         error instanceof CorrectionError && (error.code === 'engine' || error.code === 'closed');
       if (ofEngine) {
         failures += 1;
-        if (failures >= FAILURES_UNTIL_PAUSE) pauseFor(reason);
+        if (failures >= FAILURES_UNTIL_PAUSE)
+          pauseFor(`the engine failed ${failures} times in a row; the last: ${reason}`);
         if (bullJob.attemptsMade < ENGINE_FAILURES) throw error;
       }
       return fail(reason, error instanceof CorrectionError && error.permanent);
@@ -185,7 +190,7 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
   /** An engine that fails at everything must not take the jobs from workers that work. */
   function pauseFor(reason: string): void {
     if (paused !== '' || stopping.signal.aborted) return;
-    paused = `the engine failed ${failures} times in a row; the last: ${reason}`;
+    paused = reason;
     o.onPause?.(paused);
     for (const worker of workers) void worker.pause(true).catch(() => {});
     pause = setTimeout(() => {

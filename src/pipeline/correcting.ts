@@ -95,6 +95,8 @@ const ownSource: Source = { protocol: 'file', peer: 'mcnet', address: '' };
 const defaultTimeoutMs = 600_000;
 /** A full disk is nobody's fault but the disk's: the job waits, however long. */
 const diskFullMs = 5000;
+/** The same for an engine: nothing is claimed before it may be back. */
+const engineAwayMs = 10_000;
 
 /** Another version of the source came, or the job's lease ran out, while it was being corrected. */
 class Outdated extends Error {}
@@ -106,6 +108,7 @@ class Damaged extends PermanentFailure {}
 export function startCorrecting<D>(o: CorrectingOptions<D>): void {
   const { archive, queue, tracker, events } = o;
   const { db } = archive;
+  let pausedUntil: number | undefined;
 
   async function correct(job: Job, context: JobContext): Promise<void> {
     const source = archive.get(Number(job.payload.instance));
@@ -120,6 +123,10 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       if (error instanceof Outdated) return;
       if (model.elsewhere === true) await refuseDamaged(source);
       const reason = error instanceof Error ? error.message : String(error);
+      if (waits(error)) {
+        pausedUntil = archive.clock.now() + engineAwayMs;
+        throw new RetryLater(reason, engineAwayMs, false);
+      }
       const permanent = isPermanent(error);
       events.emit('correctionFailed', { source, reason, permanent, attempts: job.attempts });
       if (isDiskFull(error)) throw new RetryLater(reason, diskFullMs, false);
@@ -285,6 +292,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       concurrency: o.concurrency,
       retry: o.retry,
       ...(o.timeoutMs !== 'none' && { timeoutMs: o.timeoutMs ?? defaultTimeoutMs }),
+      pausedUntil: () => pausedUntil,
       ...(o.gatherMs !== undefined && { gatherMs: o.gatherMs }),
       onDead(job, error, cause) {
         const id = Number(job.payload.instance);
@@ -302,6 +310,11 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     },
     correct,
   );
+}
+
+/** An error that says of itself that the instance is not to blame, as CorrectionError does when no engine works. */
+function waits(error: unknown): boolean {
+  return error instanceof Error && 'waits' in error && error.waits === true;
 }
 
 /** An error that says of itself that no later attempt can succeed, as CorrectionError does. */

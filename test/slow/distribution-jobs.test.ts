@@ -202,6 +202,26 @@ test('a worker whose engine fails at everything stops taking jobs for a while', 
   await Promise.all(all);
 });
 
+test('a worker without an engine gives its jobs back and takes no more, and no attempt is counted', async (t) => {
+  if (!needPrograms(t, 'redis-server')) return;
+  const { correct, startWorker } = await parts(t);
+  const { worker, ends } = startWorker(async () => {
+    throw new CorrectionError('unavailable', false, 'the device is lost');
+  });
+  let failed = false;
+  const job = correct(1).catch(() => {
+    failed = true;
+  });
+  await eventually('it pauses', () => (worker.problem().includes('no engine works here') ? true : undefined));
+  assert.deepEqual(
+    ends.map(({ outcome }) => outcome),
+    ['returned'],
+  );
+  startWorker(corrected);
+  await job;
+  assert.equal(failed, false);
+});
+
 test('a job that workers end without a result again and again counts as a failure', async (t) => {
   if (!needPrograms(t, 'redis-server')) return;
   const { redis, correct } = await parts(t);
