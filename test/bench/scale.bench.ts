@@ -26,7 +26,7 @@ import { type Front, startDistributed, startEmbedded } from './scale/parts.js';
 
 const SERIES_SLICES = 60;
 const STALL_MS = 120_000;
-const POLL_MS = 100;
+const POLL_MS = 200;
 
 function option(args: readonly string[], name: string, otherwise: string): string {
   const at = args.indexOf(name);
