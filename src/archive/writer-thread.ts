@@ -17,11 +17,16 @@ export interface WriteOrder {
   length: number;
   /** Asks for the digest of the data set. */
   digest?: { transferSyntax: string; dataSetOffset: number };
+  /** Leaves the file open, to be synced and closed by others later. */
+  leave?: boolean;
 }
 
-/** For each order `written` and then `settled`, or `failed` in the place of either. */
+/**
+ * For each order `written` and then `settled`, or `failed` in the place of either; of a file that is left open `written`
+ * with its descriptor, or `failed`.
+ */
 export type WriterReport =
-  | { id: number; at: 'written'; digest?: string }
+  | { id: number; at: 'written'; digest?: string; fd?: number }
   | { id: number; at: 'settled' }
   | { id: number; at: 'failed'; message: string; code?: string };
 
@@ -82,17 +87,18 @@ function serve(port: MessagePort): void {
     }
     const written: { id: number; fd: number }[] = [];
     for (const order of orders) {
-      const { id, memory, offset, length, digest } = order;
+      const { id, memory, offset, length, digest, leave } = order;
       try {
         const bytes = Buffer.from(memory, offset, length);
         const fd = write(order, bytes);
-        written.push({ id, fd });
+        if (!leave) written.push({ id, fd });
         report({
           id,
           at: 'written',
           ...(digest && {
             digest: digestOfBytes(digest.transferSyntax, bytes.subarray(digest.dataSetOffset)),
           }),
+          ...(leave && { fd }),
         });
       } catch (error) {
         failed(id, error);

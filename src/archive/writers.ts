@@ -5,6 +5,8 @@ import type { WriteOrder, WriterReport } from './writer-thread.js';
 export interface Written {
   /** SHA-256 of the data set, where it was asked for. */
   digest?: string;
+  /** Of a file that was left open: whoever asked for it syncs and closes it. */
+  fd?: number;
   /** Resolves when the file's bytes are on disk for good; their memory is in use until it has ended either way. */
   settled: Promise<void>;
 }
@@ -20,6 +22,8 @@ export interface Writers {
     part: string;
     bytes: Buffer;
     digest?: { transferSyntax: string; dataSetOffset: number };
+    /** Leaves the file open and unsynced. */
+    leave?: boolean;
   }): Promise<Written>;
   /** Waits for what is under way. */
   close(): Promise<void>;
@@ -46,7 +50,8 @@ export function createWriters(): Writers {
   let idle: (() => void)[] = [];
 
   function start(): Member {
-    const worker = new Worker(script, { name: 'archive-writer' });
+    // Descriptors are shared by all threads: none is closed because one of them ends.
+    const worker = new Worker(script, { name: 'archive-writer', trackUnmanagedFds: false });
     const member: Member = { worker, ready: false, open: new Map() };
     members.push(member);
     worker.unref();
@@ -63,11 +68,18 @@ export function createWriters(): Writers {
     const entry = member.open.get(report.id);
     if (entry === undefined) return;
     if (report.at === 'written') {
+      const { digest, fd } = report;
+      const said = { ...(digest !== undefined && { digest }), ...(fd !== undefined && { fd }) };
+      if (fd !== undefined) {
+        finished(member, report.id);
+        entry.written({ settled: Promise.resolve(), ...said });
+        return;
+      }
       const settled = new Promise<void>((resolve, reject) => {
         entry.settle = { resolve, reject };
       });
       settled.catch(() => {}); // told where it is waited for
-      entry.written({ settled, ...(report.digest !== undefined && { digest: report.digest }) });
+      entry.written({ settled, ...said });
       return;
     }
     finished(member, report.id);
@@ -111,7 +123,7 @@ export function createWriters(): Writers {
   }
 
   return {
-    write({ target, part, bytes, digest }) {
+    write({ target, part, bytes, digest, leave }) {
       const memory = bytes.buffer as ArrayBufferLike;
       if (!(memory instanceof SharedArrayBuffer)) throw new TypeError('the bytes are not in shared memory');
       sequence += 1;
@@ -125,6 +137,7 @@ export function createWriters(): Writers {
         offset: bytes.byteOffset,
         length: bytes.length,
         ...(digest !== undefined && { digest }),
+        ...(leave === true && { leave }),
       };
       return new Promise<Written>((resolve, reject) => {
         if (member.open.size === 0) member.worker.ref();

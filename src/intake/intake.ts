@@ -83,6 +83,8 @@ interface Expected {
   study?: string;
   sopClassUid?: string;
   sopInstanceUid?: string;
+  /** It was taken at this time by a process that has ended: there has to be room for it. */
+  takenAt?: number;
 }
 
 interface Inspected<D> {
@@ -93,7 +95,11 @@ interface Inspected<D> {
   dataSet?: Buffer;
 }
 
-export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void } {
+export function createIntake<D>(o: IntakeOptions<D>): Intake & {
+  /** To be called first: puts back what the archive's journal holds. @throws when the disk does not take it */
+  restore(): Promise<void>;
+  close(): void;
+} {
   const { archive, queue, tracker, events, dicom } = o;
   const inMemory = o.inMemoryBytes ?? 64 * 1024 * 1024;
   let large: Promise<unknown> = Promise.resolve();
@@ -282,7 +288,9 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
         : rememberedAs(classificationOf(header, ownSeries), removedAt);
     const version = (latest?.version ?? 0) + 1;
     const part = receiving.part();
-    const stored = await quotas.within(expected.source, part.bytes, () =>
+    const within: typeof quotas.within =
+      expected.takenAt === undefined ? quotas.within : (_source, _bytes, store) => store();
+    const stored = await within(expected.source, part.bytes, () =>
       archive.add(
         part,
         {
@@ -294,7 +302,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
           dataSetOffset,
           origin: 'received',
           source: expected.source,
-          receivedAt: archive.clock.now(),
+          receivedAt: expected.takenAt ?? archive.clock.now(),
           current: !ownSeries,
           attributes: indexedAttributesOf(dicom, header.dataSet),
           ...routingOf(classification),
@@ -354,7 +362,29 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
     tracker.changed(instance.seriesId);
   }
 
+  /** Stores once more what was answered with Success and may not be in files and index for good. */
+  async function restore(): Promise<void> {
+    await archive.restore(async ({ source, receivedAt, path }, file) => {
+      const receiving = new Receiving(archive.files, Buffer.alloc(0));
+      try {
+        await receiving.write(file);
+        const { instance } = await store(receiving, { source, takenAt: receivedAt });
+        receiving.end();
+        return instance;
+      } catch (error) {
+        await receiving.discard();
+        const { code, message } = intakeErrorOf(error);
+        if (code !== 'disk-full' && code !== 'io') return undefined;
+        throw new Error(
+          `${path} was received and cannot be put back from the journal (${code}: ${message}); start again when that is mended`,
+          { cause: error },
+        );
+      }
+    });
+  }
+
   return {
+    restore,
     beginDataSet: (m) =>
       begin(
         () =>
