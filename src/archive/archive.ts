@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, createReadStream } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { IndexedAttributes } from './attributes.js';
 import { type Clock, monotonicClock } from './clock.js';
 import { type Database, openDatabase } from './database.js';
@@ -439,25 +439,28 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     return stored;
   }
 
-  /** Side by side: the object to the journal; its file, and then its row, to the system. */
+  /** The object to the journal; side by side with its sync its file and then its row to the system. */
   async function addJournalled(part: PartFile, adding: Adding, ticket: JournalTicket): Promise<Instance> {
     const { path, instance } = adding;
-    let placed: Awaited<ReturnType<InstanceFiles['placeUnsettled']>> | undefined;
+    let written: Awaited<JournalTicket['written']>;
+    try {
+      written = await ticket.written;
+    } catch {
+      ticket.settled();
+      return addSynced(part, adding);
+    }
+    const file = { fd: written.fd, folder: dirname(files.absolutePath(path)) };
     let stored: Instance;
     try {
-      placed = await files.placeUnsettled(part, path, digestWanted(instance));
-      stored = await index(adding, instance.digest ?? placed.digest!);
+      stored = await index(adding, instance.digest ?? written.digest!);
     } catch (error) {
-      // The part's memory is in use until it is written.
+      // The part's memory is in use until then.
       await ticket.synced.catch(() => {});
-      if (placed !== undefined) {
-        closeSync(placed.file.fd);
-        await files.remove(path);
-      }
+      closeSync(file.fd);
+      await files.remove(path);
       await ticket.void().catch(() => {});
       throw error;
     }
-    const { file } = placed;
     try {
       await ticket.synced;
     } catch {
@@ -556,12 +559,17 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     },
     stored: (source) => stored.get(source) ?? { instances: 0, bytes: 0 },
     exclusively,
-    add(part, instance, within) {
+    async add(part, instance, within) {
       const path = files.relativePath(instance.study, instance.series, instance.sop, instance.version);
-      const memory = instance.origin === 'received' ? files.memoryOf(part) : undefined;
-      const { source, receivedAt } = instance;
-      const ticket = memory && journal.append({ path, source, receivedAt }, memory);
       const adding = { path, size: part.bytes, instance, ...(within && { within }) };
+      const memory = instance.origin === 'received' ? files.memoryOf(part) : undefined;
+      if (memory === undefined) return addSynced(part, adding);
+      const { source, receivedAt } = instance;
+      const digest = digestWanted(instance);
+      const target = files.absolutePath(path);
+      await files.ensureFolder(dirname(path));
+      const file = { target, part: files.scratchPath(), ...(digest && { digest }) };
+      const ticket = journal.append({ path, source, receivedAt }, memory, file);
       return ticket === undefined ? addSynced(part, adding) : addJournalled(part, adding, ticket);
     },
     async heal(part, instance, dataSetOffset, within) {

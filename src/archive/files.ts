@@ -86,14 +86,6 @@ export interface InstanceFiles {
     relative: string,
     digest?: { transferSyntax: string; dataSetOffset: number },
   ): Promise<PlacedFile>;
-  /**
-   * The same for a part of `partOf` whose bytes are on disk elsewhere until `settle` has been called with it.
-   */
-  placeUnsettled(
-    part: PartFile,
-    relative: string,
-    digest?: { transferSyntax: string; dataSetOffset: number },
-  ): Promise<{ digest?: string; file: UnsettledFile }>;
   /** Resolves when contents, names and folders are on disk for good. Their descriptors are closed. */
   settle(files: readonly UnsettledFile[]): Promise<void>;
   /** The same for a file that may have been written by a process that has ended. */
@@ -315,26 +307,6 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
         writers.write({ target, part: partPath(), bytes: memory.bytes(), ...(digest && { digest }) }),
       );
       return { ...placed, settle: () => all([settled, syncFolder(folder)]) };
-    },
-    async placeUnsettled(part, relative, digest) {
-      const memory = unwritten.get(part);
-      if (memory === undefined) throw new Error('the part is not all in memory');
-      const target = join(root, relative);
-      const folder = dirname(target);
-      const {
-        settled: _,
-        fd,
-        ...placed
-      } = await inFolder(folder, () =>
-        writers.write({
-          target,
-          part: partPath(),
-          bytes: memory.bytes(),
-          leave: true,
-          ...(digest && { digest }),
-        }),
-      );
-      return { ...placed, file: { fd: fd!, folder } };
     },
     async settle(unsettled) {
       const shares = settlers.map((settler, n) => ({

@@ -1,10 +1,13 @@
 /**
- * The thread that writes the journal. What has come in meanwhile is written before the next sync, so that one serves all.
+ * The thread that writes the journal, and beside it the objects' own files. What has come in meanwhile is written before
+ * the next sync, so that one serves all.
  */
 import { fdatasyncSync, writeSync, writevSync } from 'node:fs';
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
-import { sealed } from './journal-record.js';
+import { digestOfBytes } from './digest.js';
+import { sealed, voidedAt } from './journal-record.js';
 import { reportedError, type ThreadReport } from './threads.js';
+import { writeFileWhole } from './whole-file.js';
 
 /** `fd`: a segment, written over in place. */
 export type JournalOrder =
@@ -16,8 +19,19 @@ export type JournalOrder =
       memory: SharedArrayBuffer;
       offset: number;
       length: number;
+      /** Where the object's own file goes, as for a writer; it is left open and is not synced. */
+      target: string;
+      part: string;
+      digest?: { transferSyntax: string; dataSetOffset: number };
     }
   | { do: 'overwrite'; fd: number; at: number; bytes: Uint8Array };
+
+/** The object's own file is written. */
+export interface FileWritten {
+  fd: number;
+  /** SHA-256 of the data set, where it was asked for. */
+  digest?: string;
+}
 
 /** Objects that share a sync at most: bounds how long the first of them waits. */
 const batchSize = 32;
@@ -36,13 +50,27 @@ function writeAll(fd: number, pieces: Buffer[], at: number): void {
   }
 }
 
-function write(order: JournalOrder): void {
+function bytesOf({ memory, offset, length }: JournalOrder & { do: 'append' }): Buffer {
+  return Buffer.from(memory, offset, length);
+}
+
+function writeOwnFile(order: JournalOrder & { do: 'append' }): FileWritten {
+  const bytes = bytesOf(order);
+  const fd = writeFileWhole(order, bytes);
+  if (order.digest === undefined) return { fd };
+  const { transferSyntax, dataSetOffset } = order.digest;
+  return { fd, digest: digestOfBytes(transferSyntax, bytes.subarray(dataSetOffset)) };
+}
+
+/** @param kept false: its file could not be written; the record only keeps the place between others */
+function writeRecord(order: JournalOrder, kept: boolean): void {
   if (order.do === 'overwrite') {
     writeAll(order.fd, [bufferOf(order.bytes)], order.at);
     return;
   }
-  const bytes = Buffer.from(order.memory, order.offset, order.length);
-  writeAll(order.fd, sealed(bufferOf(order.head), bytes), order.at);
+  const head = bufferOf(order.head);
+  if (!kept) head[voidedAt] = 1;
+  writeAll(order.fd, sealed(head, bytesOf(order)), order.at);
 }
 
 interface Message {
@@ -59,21 +87,28 @@ function serve(port: MessagePort): void {
       batch.push(more.message);
     }
     const failed = new Map<number, unknown>();
-    for (const { id, order } of batch) {
+    const attempt = (id: number, work: () => void) => {
       try {
-        write(order);
+        work();
       } catch (error) {
         failed.set(id, error);
       }
+    };
+    const written: ThreadReport<FileWritten>[] = [];
+    for (const { id, order } of batch) {
+      if (order.do === 'append') attempt(id, () => written.push({ id, stage: writeOwnFile(order) }));
     }
+    if (written.length > 0) port.postMessage(written);
+    for (const { id, order } of batch) attempt(id, () => writeRecord(order, !failed.has(id)));
     for (const fd of new Set(batch.map(({ order }) => order.fd))) {
+      const ids = batch.filter(({ order }) => order.fd === fd).map(({ id }) => id);
       try {
         fdatasyncSync(fd);
       } catch (error) {
-        for (const { id, order } of batch) if (order.fd === fd) failed.set(id, error);
+        for (const id of ids) failed.set(id, error);
       }
     }
-    const reports = batch.map(({ id }): ThreadReport => {
+    const reports = batch.map(({ id }): ThreadReport<FileWritten> => {
       return failed.has(id) ? { id, error: reportedError(failed.get(id)) } : { id };
     });
     port.postMessage(reports);

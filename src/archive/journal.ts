@@ -21,7 +21,7 @@ import {
   voided,
   voidedAt,
 } from './journal-record.js';
-import type { JournalOrder } from './journal-thread.js';
+import type { FileWritten, JournalOrder } from './journal-thread.js';
 import { type DiskThread, diskThread } from './threads.js';
 
 /** Size of a segment. */
@@ -38,6 +38,8 @@ const restMs = 2000;
 const roomFactor = 16;
 
 export interface JournalTicket {
+  /** Resolves when the object's own file is written, not yet synced. @throws when it is not: nor is it kept in here */
+  readonly written: Promise<FileWritten>;
   /** Resolves when the object is on disk for good. */
   readonly synced: Promise<void>;
   /** File and row are written: from now on both are the journal's to settle. `onSettled` is called when they are. */
@@ -49,8 +51,17 @@ export interface JournalTicket {
 }
 
 export interface Journal {
-  /** Takes an object in shared memory, which stays unchanged until `synced` has ended. undefined: not this one, not now. */
-  append(object: JournalledObject, bytes: Buffer): JournalTicket | undefined;
+  /**
+   * Takes an object in shared memory, which stays unchanged until `synced` has ended, and writes its file, whose folder
+   * exists. undefined: not this one, not now.
+   * @param file.part a name for it until it may take the place of one that is there already
+   * @param file.digest asks for the digest of the data set
+   */
+  append(
+    object: JournalledObject,
+    bytes: Buffer,
+    file: { target: string; part: string; digest?: { transferSyntax: string; dataSetOffset: number } },
+  ): JournalTicket | undefined;
   /** Begins, empty. Whoever was promised anything by the journal before has to be settled. */
   begin(epoch: Buffer): Promise<void>;
   /** Resolves when nothing that was taken so far depends on the journal any more. @throws when the disk failed */
@@ -206,7 +217,7 @@ export async function openJournal(o: JournalOptions): Promise<Journal> {
   }
 
   return {
-    append(object, bytes) {
+    append(object, bytes, file) {
       if (epoch === undefined || failure !== undefined || bytes.length > journalledBytes) return undefined;
       const memory: ArrayBufferLike = bytes.buffer;
       if (!(memory instanceof SharedArrayBuffer)) return undefined;
@@ -224,17 +235,32 @@ export async function openJournal(o: JournalOptions): Promise<Journal> {
         resting = undefined;
         seal();
       }, restMs).unref();
-      const synced = thread.ask({
-        do: 'append',
-        fd: segment.fd,
-        at: position,
-        head,
-        memory,
-        offset: bytes.byteOffset,
-        length: bytes.length,
+      let fileWritten = false;
+      let synced!: Promise<void>;
+      const written = new Promise<FileWritten>((resolve, reject) => {
+        synced = thread.ask(
+          {
+            do: 'append',
+            fd: segment.fd,
+            at: position,
+            head,
+            memory,
+            offset: bytes.byteOffset,
+            length: bytes.length,
+            ...file,
+          },
+          (stage) => {
+            fileWritten = true;
+            resolve(stage);
+          },
+        );
+        synced.catch((error: unknown) => {
+          if (fileWritten) failed(error);
+          else reject(error);
+        });
       });
-      synced.catch(failed);
       return {
+        written,
         synced,
         kept(file, onSettled) {
           segment.files.push(file);

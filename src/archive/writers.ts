@@ -5,8 +5,6 @@ import type { WriteOrder, WriterReport } from './writer-thread.js';
 export interface Written {
   /** SHA-256 of the data set, where it was asked for. */
   digest?: string;
-  /** Of a file that was left open: whoever asked for it syncs and closes it. */
-  fd?: number;
   /** Resolves when the file's bytes are on disk for good; their memory is in use until it has ended either way. */
   settled: Promise<void>;
 }
@@ -22,8 +20,6 @@ export interface Writers {
     part: string;
     bytes: Buffer;
     digest?: { transferSyntax: string; dataSetOffset: number };
-    /** Leaves the file open and unsynced. */
-    leave?: boolean;
   }): Promise<Written>;
   /** Waits for what is under way. */
   close(): Promise<void>;
@@ -68,18 +64,11 @@ export function createWriters(): Writers {
     const entry = member.open.get(report.id);
     if (entry === undefined) return;
     if (report.at === 'written') {
-      const { digest, fd } = report;
-      const said = { ...(digest !== undefined && { digest }), ...(fd !== undefined && { fd }) };
-      if (fd !== undefined) {
-        finished(member, report.id);
-        entry.written({ settled: Promise.resolve(), ...said });
-        return;
-      }
       const settled = new Promise<void>((resolve, reject) => {
         entry.settle = { resolve, reject };
       });
       settled.catch(() => {}); // told where it is waited for
-      entry.written({ settled, ...said });
+      entry.written({ settled, ...(report.digest !== undefined && { digest: report.digest }) });
       return;
     }
     finished(member, report.id);
@@ -123,7 +112,7 @@ export function createWriters(): Writers {
   }
 
   return {
-    write({ target, part, bytes, digest, leave }) {
+    write({ target, part, bytes, digest }) {
       const memory = bytes.buffer as ArrayBufferLike;
       if (!(memory instanceof SharedArrayBuffer)) throw new TypeError('the bytes are not in shared memory');
       sequence += 1;
@@ -137,7 +126,6 @@ export function createWriters(): Writers {
         offset: bytes.byteOffset,
         length: bytes.length,
         ...(digest !== undefined && { digest }),
-        ...(leave === true && { leave }),
       };
       return new Promise<Written>((resolve, reject) => {
         if (member.open.size === 0) member.worker.ref();
