@@ -129,6 +129,7 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
   // In order of their last use.
   const openFolders = new Map<string, Promise<FileHandle>>();
   let sequence = 0;
+  let lastPlace: { study: string; aa: string } | undefined;
 
   function ensureFolder(folder: string): Promise<void> {
     const known = knownFolders.get(folder);
@@ -273,8 +274,11 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
         if (!uidSyntax.test(uid))
           throw new RangeError(`"${uid.slice(0, 80)}" is not a UID (PS3.5 section 9.1)`);
       }
-      const aa = createHash('sha256').update(study).digest('hex').slice(0, 2);
-      return join('archive', aa, study, series, version === 1 ? `${sop}.dcm` : `${sop}.v${version}.dcm`);
+      if (lastPlace?.study !== study) {
+        lastPlace = { study, aa: createHash('sha256').update(study).digest('hex').slice(0, 2) };
+      }
+      const name = version === 1 ? `${sop}.dcm` : `${sop}.v${version}.dcm`;
+      return `archive/${lastPlace.aa}/${study}/${series}/${name}`;
     },
     absolutePath: (relative) => join(root, relative),
     createPart,

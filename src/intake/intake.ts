@@ -3,6 +3,7 @@
  */
 import {
   type Archive,
+  beginDigest,
   digestOf,
   digestOfFile,
   type Instance,
@@ -103,6 +104,8 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
   const { archive, queue, tracker, events, dicom } = o;
   const inMemory = o.inMemoryBytes ?? 64 * 1024 * 1024;
   let large: Promise<unknown> = Promise.resolve();
+  /** Objects that have begun and not ended. */
+  let arriving = 0;
   const quotas = createQuotas(archive, o.quotas ?? []);
   const room = watchRoom({
     freeBytes: () => archive.freeBytes(),
@@ -110,13 +113,21 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
     onChange: (change) => events.emit('room', change),
   });
 
-  function begin(prefix: () => Buffer, expected: Expected): IncomingInstance {
+  function begin(
+    prefix: () => Buffer,
+    expected: Expected & { transferSyntaxUid?: string },
+  ): IncomingInstance {
+    const { transferSyntaxUid } = expected;
+    // One that comes alone is digested while it comes; where several come, the thread that writes them does it.
+    const hash =
+      transferSyntaxUid !== undefined && arriving === 0 ? beginDigest(transferSyntaxUid) : undefined;
+    arriving += 1;
     const startedAt = performance.now();
     let receiving: Receiving | undefined;
     let failure: IntakeError | undefined;
     let over = false;
     try {
-      receiving = new Receiving(archive.files, prefix());
+      receiving = new Receiving(archive.files, prefix(), hash);
     } catch (error) {
       failure = intakeErrorOf(error);
     }
@@ -154,11 +165,14 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
             ...(about ?? (expected.sopInstanceUid !== undefined && { sop: expected.sopInstanceUid })),
           });
           throw refusal;
+        } finally {
+          arriving -= 1;
         }
       },
       async abort() {
         if (over) return;
         over = true;
+        arriving -= 1;
         await receiving?.discard();
       },
     };
@@ -182,7 +196,8 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
   }
 
   async function inspect(receiving: Receiving, expected: Expected): Promise<Inspected<D>> {
-    if (receiving.bytes > inMemory) return receiving.reading((file) => inspectLarge(file, expected));
+    if (receiving.bytes > inMemory)
+      return receiving.reading((file) => inspectLarge(file, receiving.digest(), expected));
     const bytes = await receiving.contents();
     const header = dicom.readHeader(bytes);
     compare(header, expected);
@@ -192,11 +207,17 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
       throw refuse(header, expected, intakeErrorOf(error));
     }
     const dataSet = bytes.subarray(header.dataSetOffset);
+    const digest = receiving.digest();
+    if (digest !== undefined) return { header, digest };
     if (receiving.bytes <= smallBytes) return { header, dataSet };
     return { header, digest: await digestOf(header.transferSyntaxUid, dataSet) };
   }
 
-  async function inspectLarge(file: ReadablePart, expected: Expected): Promise<Inspected<D>> {
+  async function inspectLarge(
+    file: ReadablePart,
+    digest: string | undefined,
+    expected: Expected,
+  ): Promise<Inspected<D>> {
     const { verify, ...header } = await dicom.openLarge(file);
     compare(header, expected);
     try {
@@ -206,7 +227,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
     }
     return {
       header,
-      digest: await digestOfFile(file.path, header.transferSyntaxUid, header.dataSetOffset),
+      digest: digest ?? (await digestOfFile(file.path, header.transferSyntaxUid, header.dataSetOffset)),
     };
   }
 
