@@ -2,10 +2,11 @@
  * A thread that writes files: each to its place, then file and folder to the disk for good. What has come in meanwhile is
  * written before the first sync, so that one commit of the file system's journal serves all.
  */
-import { closeSync, fdatasyncSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, fsyncSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { digestOfBytes } from './digest.js';
+import { writeFileWhole } from './whole-file.js';
 
 export interface WriteOrder {
   id: number;
@@ -32,46 +33,8 @@ export type WriterReports = readonly WriterReport[];
 
 /** Files that wait for one sync at most: bounds how long the first of them waits. */
 const batchSize = 16;
-/** Where one commit of the journal does not serve all folders, the first one's files do not wait for the last one's. */
+/** Where one commit of the file system does not serve all folders, the first one's files do not wait for the last one's. */
 const reportEveryMs = 4;
-
-function create(target: string): number | undefined {
-  try {
-    return openSync(target, 'wx');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined;
-    throw error;
-  }
-}
-
-/** Writes all of it, or leaves nothing behind. */
-function fill(fd: number, path: string, bytes: Uint8Array): void {
-  try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-  } catch (error) {
-    closeSync(fd);
-    rmSync(path, { force: true });
-    throw error;
-  }
-}
-
-function write({ target, part }: WriteOrder, bytes: Uint8Array): number {
-  const fresh = create(target);
-  if (fresh !== undefined) {
-    fill(fresh, target, bytes);
-    return fresh;
-  }
-  const fd = openSync(part, 'wx');
-  fill(fd, part, bytes);
-  try {
-    renameSync(part, target);
-  } catch (error) {
-    closeSync(fd);
-    rmSync(part, { force: true });
-    throw error;
-  }
-  return fd;
-}
 
 function failure(id: number, error: unknown): WriterReport {
   const { message, code } = error as NodeJS.ErrnoException;
@@ -132,7 +95,7 @@ function serve(port: MessagePort): void {
         const folder = dirname(order.target);
         const beside = written.get(folder) ?? [];
         written.set(folder, beside);
-        beside.push({ id, fd: write(order, bytes) });
+        beside.push({ id, fd: writeFileWhole(order, bytes) });
         const of = digest && digestOfBytes(digest.transferSyntax, bytes.subarray(digest.dataSetOffset));
         reports.push({ id, at: 'written', ...(of !== undefined && { digest: of }) });
       } catch (error) {
