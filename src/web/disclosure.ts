@@ -12,7 +12,13 @@ export interface Disclosures {
   acted(principal: Principal, action: 'accept' | 'reject' | 'retry', series: string): void;
 }
 
-type Hear = (to: Disclosures, principal: Principal, request: Request, match: RegExpExecArray) => void;
+type Hear = (
+  to: Disclosures,
+  principal: Principal,
+  request: Request,
+  match: RegExpExecArray,
+  response: Response,
+) => void;
 
 const UID = '([0-9.]{1,64})';
 
@@ -44,6 +50,14 @@ const DISCLOSING: readonly [method: string, path: RegExp, hear: Hear][] = [
   ],
   [
     'POST',
+    /^\/api\/series\/retry$/,
+    (to, principal, _request, _match, { locals }) => {
+      for (const series of (locals.series as string[] | undefined) ?? [])
+        to.acted(principal, 'retry', series);
+    },
+  ],
+  [
+    'POST',
     new RegExp(`^/api/series/${UID}/retry$`),
     (to, principal, _request, [, series]) => to.acted(principal, 'retry', series!),
   ],
@@ -67,7 +81,7 @@ export function disclosing(to: Disclosures) {
       for (const [expected, pattern, hear] of DISCLOSING) {
         const match = method === expected ? pattern.exec(path) : null;
         if (!match) continue;
-        hear(to, principal, request, match);
+        hear(to, principal, request, match, response);
         return;
       }
     });

@@ -6,6 +6,7 @@ export { createWebApp, type WebApp, type WebParts } from './app.js';
 export {
   ClientError,
   listSeries,
+  retryFailedSeries,
   retrySeries,
   type ServerAddress,
   serverStatus,

@@ -21,7 +21,8 @@ async function start(t: TestContext, status = 200) {
       acted: (_principal, action, series) => heard.push(`${action} ${series}`),
     }),
   );
-  app.use(express.json(), (_request, response) => {
+  app.use(express.json(), (request, response) => {
+    if (request.path === '/api/series/retry') response.locals.series = ['1.3', '1.4'];
     response.status(status).json({});
   });
   const server = createServer(app).listen(0, '127.0.0.1');
@@ -63,6 +64,7 @@ test('what an answer discloses or decides is told with the study, series or inst
   ] as [string, string, string, object?][]) {
     assert.deepEqual(await ask(method, path, body), [expected], `${method} ${path}`);
   }
+  assert.deepEqual(await ask('POST', '/api/series/retry'), ['retry 1.3', 'retry 1.4']);
   for (const path of ['/', '/healthz', '/metrics', '/api/status', '/api/session']) {
     assert.deepEqual(await ask('GET', path), [], path);
   }
