@@ -1,14 +1,22 @@
 /** The management API, as the page uses it. */
-import type { ProvenanceView, ReviewView, SeriesView, SliceView, StatusView } from '../views.js';
+import type { ProvenanceView, ReviewView, SeriesView, SessionView, SliceView, StatusView } from '../views.js';
 
 export type { AboutView, DestinationView, ImageView, ProvenanceView, ReviewView } from '../views.js';
-export type { SeriesView, SliceView, StatusView };
+export type { SeriesView, SessionView, SliceView, StatusView };
 
 /** The page's own address is wherever a proxy puts it: everything is relative to it. */
 export const ROOT = new URL(/\/reader-study\/[^/]*$/.test(location.pathname) ? '../' : './', location.href);
 
+let unknown: () => void = () => undefined;
+
+/** Has a listener told when the server does not know who asks. */
+export function onUnknown(listener: () => void): void {
+  unknown = listener;
+}
+
 async function ask<Answer>(path: string, init?: RequestInit): Promise<Answer> {
   const response = await fetch(new URL(path, ROOT), init);
+  if (response.status === 401) unknown();
   const body = (await response.json().catch(() => undefined)) as { error?: string } | undefined;
   if (!response.ok) throw new Error(body?.error ?? `The server answered ${response.status}.`);
   return body as Answer;

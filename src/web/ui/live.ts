@@ -12,6 +12,8 @@ export interface Live {
 }
 
 const STATUS_EVERY_MS = 3000;
+/** A stream that the server has refused is not asked for again by the browser. */
+const REOPEN_MS = 3000;
 
 let state: Live = {
   connection: 'connecting',
@@ -56,8 +58,7 @@ async function readStatus(): Promise<void> {
   }
 }
 
-/** Follows the server until the page goes. */
-export function follow(): void {
+function openStream(): void {
   const source = new EventSource(new URL('api/events', ROOT));
   source.addEventListener('hello', () => {
     change({ connection: 'live' });
@@ -65,7 +66,15 @@ export function follow(): void {
     void readStatus();
   });
   source.addEventListener('series', (event) => know(JSON.parse(event.data as string) as SeriesView));
-  source.addEventListener('error', () => change({ connection: 'lost' }));
+  source.addEventListener('error', () => {
+    change({ connection: 'lost' });
+    if (source.readyState === EventSource.CLOSED) setTimeout(openStream, REOPEN_MS);
+  });
+}
+
+/** Follows the server until the page goes. */
+export function follow(): void {
+  openStream();
   setInterval(() => void readStatus(), STATUS_EVERY_MS);
 }
 

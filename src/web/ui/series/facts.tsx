@@ -1,7 +1,8 @@
 /** What is known of a series besides its pictures. */
 import type { ProvenanceView, SeriesView } from '../api.js';
-import { canRetry, clock, duration, turnaround } from '../format.js';
+import { canRetry, clock, duration, remarkSentences, turnaround } from '../format.js';
 import { Destinations, Fact, Progress, Retry } from '../parts.js';
+import { mayDecide, useSession } from '../session.js';
 import type { Slot } from '../viewer/slots.js';
 
 function List({ items, what }: { items: readonly { key: string; text: string }[]; what: string }) {
@@ -45,6 +46,7 @@ export function Facts({
   title: string;
 }) {
   const took = turnaround(series);
+  const decides = mayDecide(useSession());
   return (
     <>
       <section class="card" aria-label="Progress and delivery">
@@ -59,6 +61,9 @@ export function Facts({
             <Fact name={`Last slice to ${took.to}`}>
               <span class="figures">{duration(took.ms)}</span>
             </Fact>
+          )}
+          {remarkSentences(series).length > 0 && (
+            <Fact name="Safeguards">{remarkSentences(series).join('; ')}</Fact>
           )}
           <Fact name="Rule">{series.rule ?? 'no rule'}</Fact>
         </dl>
@@ -77,7 +82,7 @@ export function Facts({
             text: `${count}: ${reason}`,
           }))}
         />
-        {canRetry(series) && <Retry series={series} name={title} />}
+        {decides && canRetry(series) && <Retry series={series} name={title} />}
       </section>
       {provenance.map((made) => (
         <section class="card" aria-label="How it was made" key={made.series}>

@@ -7,11 +7,12 @@ import {
   type SeriesView,
   type SliceView,
 } from '../api.js';
-import { patientFacts, seriesTitle, studyFacts } from '../format.js';
+import { patientFacts, seriesTitle, studyFacts, whyToLook } from '../format.js';
 import { Help } from '../help.js';
 import { useShortcuts } from '../keyboard.js';
 import { know, useLive } from '../live.js';
 import { StateBadge, Verdict } from '../parts.js';
+import { mayDecide, useSession } from '../session.js';
 import { isFlagged, slotsOf } from '../viewer/slots.js';
 import type { Stage, View } from '../viewer/stage.js';
 import { type Layout, type Tool, Viewer, windowed, zoomed } from '../viewer/viewer.js';
@@ -107,6 +108,14 @@ function Opened({ series }: { series: SeriesView }) {
   const begun = useRef(false);
   const kept = useRef<string | undefined>(undefined);
   const title = seriesTitle(series);
+  const why = whyToLook(series);
+  const decides = mayDecide(useSession()) && corrected > 0;
+  const decide = (verdict: ReviewView['verdict']) => {
+    if (!decides) return;
+    // The dialog is part of what the key i hides.
+    showFacts(true);
+    ask(verdict);
+  };
 
   // What the stage shows must be known to its loader first.
   useEffect(() => {
@@ -203,16 +212,12 @@ function Opened({ series }: { series: SeriesView }) {
     {
       keys: ['a'],
       what: 'accept',
-      run: () => {
-        if (corrected > 0) ask('accepted');
-      },
+      run: () => decide('accepted'),
     },
     {
       keys: ['x'],
       what: 'reject',
-      run: () => {
-        if (corrected > 0) ask('rejected');
-      },
+      run: () => decide('rejected'),
     },
     { keys: ['Escape'], what: 'back to the worklist', run: () => location.assign('#/') },
     { keys: ['?'], what: 'this list', run: () => setHelp(true) },
@@ -339,6 +344,16 @@ function Opened({ series }: { series: SeriesView }) {
       </section>
       {facts && (
         <aside aria-label="Information" tabIndex={0}>
+          {why.length > 0 && (
+            <section class="card flags" aria-label="Why to look">
+              <h2>Why to look</h2>
+              <ul class="plain small">
+                {why.map((reason) => (
+                  <li key={reason}>{reason}</li>
+                ))}
+              </ul>
+            </section>
+          )}
           <SliceFacts slot={slot} />
           <Review series={series} asked={asked} onAsk={ask} />
           <Facts series={series} provenance={found?.provenance ?? []} title={title} />

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { getReviews, type ReviewView, reviewSeries, type SeriesView } from '../api.js';
 import { clock } from '../format.js';
 import { Verdict } from '../parts.js';
+import { mayDecide, useSession } from '../session.js';
 
 export function Review({
   series,
@@ -27,7 +28,8 @@ export function Review({
     if (asked) dialog.current?.showModal();
     else dialog.current?.close();
   }, [asked]);
-  const possible = series.counts.corrected > 0;
+  const may = mayDecide(useSession());
+  const possible = may && series.counts.corrected > 0;
 
   async function decide(event: SubmitEvent) {
     event.preventDefault();
@@ -53,6 +55,7 @@ export function Review({
             : 'Held: nothing is delivered until somebody accepts.'}
         </p>
       )}
+      {!may && <p class="small muted">Technologists decide; you may look.</p>}
       <div class="decide">
         <button type="button" class="accept" disabled={!possible} onClick={() => onAsk('accepted')}>
           Accept <kbd aria-hidden="true">A</kbd>
