@@ -148,7 +148,7 @@ export function createSeriesIndex(archive: Archive, queue: Queue): SeriesIndex {
         )
         .map((left) => ({ ...left })),
       hold: row.hold === 1,
-      ...(row.verdict !== null && { review: reviewsOf(archive, row.id)[0]! }),
+      ...(row.verdict !== null && { review: reviewsOf(archive, row)[0]! }),
       flagged: db.get<{ n: number }>(
         `SELECT COUNT(*) AS n FROM instances d JOIN instances i ON i.id = d.derived_from
          WHERE i.series_id = ? AND i.current = 1 AND d.current = 1 AND d.flags IS NOT NULL

@@ -9,7 +9,14 @@ export interface Disclosures {
   /** Somebody searched; `query` is the request's own, and may name a patient. */
   queried(principal: Principal, query: string): void;
   /** Somebody decided about a series. */
-  acted(principal: Principal, action: 'accept' | 'reject' | 'retry', series: string): void;
+  acted(principal: Principal, action: 'accept' | 'reject' | 'retry' | 'rate', series: string): void;
+}
+
+type Telling = (to: Disclosures, principal: Principal) => void;
+
+/** Says what an answer discloses where its address does not: a blinded case has neither study nor series in it. */
+export function discloses(response: Response, tell: Telling): void {
+  response.locals.discloses = tell;
 }
 
 type Hear = (to: Disclosures, principal: Principal, request: Request, match: RegExpExecArray) => void;
@@ -64,6 +71,8 @@ export function disclosing(to: Disclosures) {
     response.once('finish', () => {
       const principal = principalOf(response);
       if (!principal || response.statusCode >= 400) return;
+      const tell = response.locals.discloses as Telling | undefined;
+      if (tell) return tell(to, principal);
       for (const [expected, pattern, hear] of DISCLOSING) {
         const match = method === expected ? pattern.exec(path) : null;
         if (!match) continue;
