@@ -14,7 +14,7 @@ interface Options {
 
 const values = new Command('severity')
   .description(
-    'Validates the estimate of severity that the server makes without a reference: motion-free slices of a data set are\ncorrupted by motion from none to severe; printed are the correlations of the estimate with 1 − SSIM to the motion-free slice.',
+    'Validates the estimate of severity that the server makes without a reference: motion-free slices of a data set are corrupted by motion from none to severe; printed are the correlations of the estimate with 1 − SSIM to the motion-free slice.',
   )
   .requiredOption('--dataset <folder>', 'a data set made by the simulation')
   .requiredOption('--model <folder>', 'the model, such as models/mcnet')
