@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { SeriesView } from '../api.js';
 import {
   ago,
@@ -146,6 +146,16 @@ export function Worklist({ live }: { live: Live }) {
   };
   const inRow = (selector: string) =>
     document.activeElement?.closest('tr')?.querySelector<HTMLElement>(selector)?.click();
+  // A series that changes its group is drawn anew: the keyboard stays with it.
+  const focused = useRef<HTMLAnchorElement | undefined>(undefined);
+  useLayoutEffect(() => {
+    const gone = focused.current;
+    if (!gone || gone.isConnected) return;
+    focused.current = undefined;
+    table.current
+      ?.querySelector<HTMLAnchorElement>(`a.open[href="${gone.hash}"]`)
+      ?.focus({ preventScroll: true });
+  });
   const shortcuts: Shortcut[] = [
     { keys: ['j', 'ArrowDown'], what: 'next series', run: () => step(1) },
     { keys: ['k', 'ArrowUp'], what: 'series before', run: () => step(-1) },
@@ -198,7 +208,13 @@ export function Worklist({ live }: { live: Live }) {
         </p>
       ) : shown.length > 0 ? (
         <div class="scroll" tabIndex={0} role="region" aria-label="Series">
-          <table ref={table}>
+          <table
+            ref={table}
+            onFocusIn={({ target }) => {
+              const link = (target as HTMLElement).closest<HTMLAnchorElement>('a.open');
+              focused.current = link ?? undefined;
+            }}
+          >
             <caption class="hidden">
               Series: those that need a look, then the others, the latest first
             </caption>
