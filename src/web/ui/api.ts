@@ -35,8 +35,19 @@ export function post<Answer>(path: string, body?: unknown, method = 'POST'): Pro
 
 export const get = ask;
 
-export const listSeries = () =>
-  ask<{ series: SeriesView[] }>('api/series?limit=200').then((body) => body.series);
+const LATEST = 200;
+/** States in which a series may wait for somebody, however long it has been here. */
+const OPEN_STATES = 'receiving,complete,corrected,failed';
+
+/** The latest series, and of those before them the ones that are not done with. */
+export async function listSeries(): Promise<SeriesView[]> {
+  const [latest, open] = await Promise.all(
+    [`limit=${LATEST}`, `limit=${LATEST}&state=${OPEN_STATES}`].map((query) =>
+      ask<{ series: SeriesView[] }>(`api/series?${query}`),
+    ),
+  );
+  return [...new Map([...latest!.series, ...open!.series].map((one) => [one.series, one])).values()];
+}
 export const getSeries = (uid: string) => ask<SeriesView>(`api/series/${uid}`);
 export const getSlices = (uid: string) =>
   ask<{ slices: SliceView[]; provenance: ProvenanceView[] }>(`api/series/${uid}/slices`);

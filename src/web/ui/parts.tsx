@@ -124,3 +124,40 @@ export function Fact({ name, children }: { name: string; children: ComponentChil
     </>
   );
 }
+
+/** Characters that the server keeps of a comment. */
+const COMMENT_LENGTH = 2000;
+
+export function Comment({
+  label,
+  rows,
+  value,
+  onInput,
+}: {
+  label: string;
+  rows: number;
+  value: string;
+  onInput(text: string): void;
+}) {
+  return (
+    <label class="comment-field">
+      {label}
+      <textarea
+        rows={rows}
+        maxLength={COMMENT_LENGTH}
+        value={value}
+        onInput={(event) => onInput(event.currentTarget.value)}
+      />
+    </label>
+  );
+}
+
+/** Why something that was asked for did not happen. */
+export function Failure({ text }: { text: string }) {
+  if (text === '') return null;
+  return (
+    <p role="alert" class="error">
+      {text}
+    </p>
+  );
+}

@@ -1,13 +1,11 @@
 /** Who is handed what: what waits for a person or was rejected, and whose headers a masked page may see. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { startProvider } from '../../../src/composition/dimse-provider.js';
-import { openServices } from '../../../src/composition/dimse-services.js';
 import { loadConfig } from '../../../src/config/index.js';
 import { find, get as retrieve } from '../../../src/dimse/index.js';
-import { createLogger } from '../../../src/telemetry/index.js';
 import { encodeDataSet, explicitLE, mrImage, nativePixels, part10 } from '../dicom/encode.js';
-import { atEnd, eventually } from '../pipeline/synthetic.js';
+import { eventually } from '../pipeline/synthetic.js';
+import { startNode } from '../retrieve/query-retrieve-node.js';
 import { startArchiveServer } from './archive-server.js';
 
 const AT_PAGE = { 'sec-fetch-site': 'same-origin' };
@@ -57,19 +55,8 @@ async function pulls(t: TestContext, { pipeline }: Awaited<ReturnType<typeof sta
     dimse: { host: '127.0.0.1', port: 0 },
     peers: [{ aeTitle: 'PULL', host: '127.0.0.1' }],
   };
-  const services = openServices(config, pipeline);
-  const provider = await startProvider({
-    config,
-    intake: pipeline.intake,
-    services: services.services,
-    logger: createLogger({ level: 'silent' }),
-    associationEnded: () => {},
-  });
-  atEnd(t, async () => {
-    await provider.close(0);
-    await services.close();
-  });
-  const target = { host: '127.0.0.1', port: provider.port, calledAeTitle: 'MCNET', callingAeTitle: 'PULL' };
+  const port = await startNode(t, config, pipeline);
+  const target = { host: '127.0.0.1', port, calledAeTitle: 'MCNET', callingAeTitle: 'PULL' };
   return async () => {
     const found = async (level: 'STUDY' | 'SERIES' | 'IMAGE', keyword: number, vr: string) => {
       const keys = [

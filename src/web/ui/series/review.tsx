@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { getReviews, type ReviewView, reviewSeries, type SeriesView } from '../api.js';
 import { clock } from '../format.js';
-import { Verdict } from '../parts.js';
+import { Comment, Failure, Verdict } from '../parts.js';
 import { mayDecide, useSession } from '../session.js';
 
 export function Review({
@@ -90,20 +90,13 @@ export function Review({
                 ? 'The corrected series is delivered to its destinations.'
                 : 'The decision and the comment are kept with the series.'}
           </p>
-          <label>
-            Comment (kept with the series, not sent)
-            <textarea
-              rows={4}
-              maxLength={2000}
-              value={comment}
-              onInput={(event) => setComment(event.currentTarget.value)}
-            />
-          </label>
-          {error !== '' && (
-            <p role="alert" class="error">
-              {error}
-            </p>
-          )}
+          <Comment
+            label="Comment (kept with the series, not sent)"
+            rows={4}
+            value={comment}
+            onInput={setComment}
+          />
+          <Failure text={error} />
           <div class="actions">
             <button type="button" onClick={() => onAsk(undefined)}>
               Cancel
