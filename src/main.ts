@@ -4,7 +4,7 @@ import { openAccess } from './access/index.js';
 import { openAuditTrail } from './audit/index.js';
 import { accessEvents } from './composition/access-events.js';
 import { createAuditing } from './composition/audit.js';
-import { type Correction, correctionHere } from './composition/correction.js';
+import { type Correction, correctionHere, engineView, modelView } from './composition/correction.js';
 import { destinationViews, openDestinations } from './composition/destinations.js';
 import { openDicomWeb } from './composition/dicomweb.js';
 import { startProvider } from './composition/dimse-provider.js';
@@ -183,8 +183,8 @@ export async function startServer(
       version: VERSION,
       aeTitle: config.aeTitle,
       startedAt,
-      engine: correction.engine(),
-      model: correction.model ?? { name: 'none', version: '', sha256: '' },
+      engine: engineView(correction.engine()),
+      model: modelView(correction.model),
       queues: pipeline.queue.stats().map(({ kind, queued, leased, dead, oldestMs }) => ({
         queue: kind,
         jobs: queued + leased,

@@ -36,6 +36,12 @@ export function openDestinations(config: Own & Pick<Config, 'destinations'>): De
   return Object.entries(config.destinations).map(([name, to]) => destinationOf(name, to, config));
 }
 
+function problemOf({ failures, until }: { failures: number; until?: number }): string {
+  const times = failures === 1 ? '' : `, ${failures} times in a row`;
+  const again = until === undefined ? '' : `; it is tried again at ${new Date(until).toISOString()}`;
+  return `the last delivery failed${times}${again}`;
+}
+
 /** The configured destinations as people are shown them, with those that do not answer now. */
 export function destinationViews(
   { destinations }: Pick<Config, 'destinations'>,
@@ -43,13 +49,11 @@ export function destinationViews(
 ): StatusView['destinations'] {
   return Object.entries(destinations).map(([name, to]) => {
     const breaker = breakers.find(({ destination }) => destination === name);
-    const again =
-      breaker?.until === undefined ? '' : `; tried again at ${new Date(breaker.until).toISOString()}`;
     return {
       name,
       protocol: to.dimse ? 'dimse' : 'dicomweb',
       address: addressOf(to),
-      ...(breaker && breaker.failures > 0 && { problem: `${breaker.failures} failures in a row${again}` }),
+      ...(breaker && breaker.failures > 0 && { problem: problemOf(breaker) }),
     };
   });
 }

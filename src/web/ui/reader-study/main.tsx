@@ -121,7 +121,7 @@ function App() {
   return (
     <>
       <Header view="reader study">
-        {study && who !== '' && <span class="small muted reader-name">Reader: {who}</span>}
+        {study && known === null && who !== '' && <span class="small muted reader-name">Reader: {who}</span>}
       </Header>
       <Notices />
       <main id="main" tabIndex={-1}>

@@ -85,7 +85,7 @@ export function Review({
           </h2>
           <p class="small muted">
             {asked === 'rejected'
-              ? 'What has not been delivered yet stays here. The original is not touched.'
+              ? 'What has not been delivered yet stays here, and nobody else can fetch it. The original is not touched.'
               : series.hold
                 ? 'The corrected series is delivered to its destinations.'
                 : 'The decision and the comment are kept with the series.'}
