@@ -19,6 +19,7 @@ import {
 import { CorrectionError } from './error.js';
 import { createPool, type Task } from './pool.js';
 import type { FromWorker } from './protocol.js';
+import { createSpares, type Spares } from './spares.js';
 
 export interface CorrectorOptions {
   /** A model folder, or a model that is loaded already. */
@@ -92,6 +93,11 @@ export interface Corrected {
     postprocess: number;
     total: number;
   };
+  /**
+   * Says that nobody looks at `file` any more: its memory is used again. With an error it is not, since whatever failed
+   * may still look at it.
+   */
+  acknowledge(error?: unknown): void;
 }
 
 export interface CorrectorDescription {
@@ -118,6 +124,7 @@ export interface Corrector {
 }
 
 const SCRIPT = new URL('./worker.js', import.meta.url);
+const SPARE_BYTES = 8 * 1024 * 1024;
 
 /**
  * Opens model, engine and threads.
@@ -140,6 +147,9 @@ export async function createCorrector(options: CorrectorOptions): Promise<Correc
     2,
     Math.ceil(((2 * lanes + ahead) * Math.min(batch, options.batch?.max ?? batch)) / workers),
   );
+
+  /** Memory of derived files that nobody looks at any more. */
+  const spares = createSpares(SPARE_BYTES);
 
   async function closeEngine(): Promise<void> {
     await batcher.close();
@@ -177,7 +187,7 @@ export async function createCorrector(options: CorrectorOptions): Promise<Correc
           reject(signal!.reason);
         };
         const settled = (): void => signal?.removeEventListener('abort', onAbort);
-        const task = correctionTask(request, batcher, stop.signal, {
+        const task = correctionTask(request, batcher, spares, stop.signal, {
           onCorrected(corrected) {
             settled();
             resolve(corrected);
@@ -220,6 +230,7 @@ export async function createCorrector(options: CorrectorOptions): Promise<Correc
 function correctionTask(
   request: CorrectionRequest,
   batcher: Batcher,
+  spares: Spares,
   signal: AbortSignal,
   on: { onCorrected(corrected: Corrected): void; onFailed(error: CorrectionError): void },
 ): Task {
@@ -243,7 +254,13 @@ function correctionTask(
   }
 
   return {
-    open: (id) => ({ kind: 'open', id, source, derivation, safeguards, anyway, scratch }),
+    open(id) {
+      const memory = spares.any();
+      return {
+        message: { kind: 'open', id, source, derivation, safeguards, anyway, scratch, memory },
+        transfer: memory === undefined ? [] : [memory],
+      };
+    },
     waitsForWorker: () => away === 0,
     onMessage(message: FromWorker, { post }) {
       switch (message.kind) {
@@ -274,6 +291,9 @@ function correctionTask(
             file: Buffer.from(file.buffer, file.byteOffset, file.byteLength),
             ...(scratchBytes !== undefined && { pixels: { path: scratch!, bytes: scratchBytes } }),
             ms: { ...ms, queue: queueMs, inference: inferenceMs, total: performance.now() - startedAt },
+            acknowledge: once((error) => {
+              if (error === undefined) spares.give(file.buffer);
+            }),
           });
           return 'finished';
         }
@@ -291,5 +311,13 @@ function correctionTask(
       inferenceMs = 0;
     },
     onFailed: failed,
+  };
+}
+
+function once<T>(work: (argument?: T) => void): (argument?: T) => void {
+  let done = false;
+  return (argument) => {
+    if (!done) work(argument);
+    done = true;
   };
 }

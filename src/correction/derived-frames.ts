@@ -9,28 +9,35 @@ import {
   type StoredPixels,
 } from '../dicom/index.js';
 import { CorrectionError } from './error.js';
+import type { Spares } from './spares.js';
 
 export interface DerivedFrames {
-  /** Takes a corrected frame; they may come in any order. */
+  /** Takes a corrected frame and its memory; they may come in any order. */
   put(frame: number, pixels: StoredPixels): void;
-  /** All frames are in: the derived file, or what precedes the stored values, which are on the disk. */
-  finish(derivation: Derivation): { file: Buffer; scratchBytes?: number };
+  /**
+   * All frames are in: the derived file, or what precedes the stored values, which are on the disk.
+   * @param into memory for the file, used when there is enough of it
+   */
+  finish(derivation: Derivation, into?: ArrayBuffer): { file: Buffer; scratchBytes?: number };
   /** Gives back what is kept open. */
   close(): void;
 }
 
-function inMemory(source: DerivedFrom): DerivedFrames {
-  const frames: StoredPixels[] = [];
+function inMemory(source: DerivedFrom, spares: Spares): DerivedFrames {
+  let frames: StoredPixels[] = [];
   return {
     put(frame, pixels) {
       frames[frame] = pixels;
     },
-    finish: (derivation) => ({ file: deriveFile(source, frames, derivation) }),
-    close() {},
+    finish: (derivation, into) => ({ file: deriveFile(source, frames, derivation, into) }),
+    close() {
+      for (const { buffer } of frames) spares.give(buffer);
+      frames = [];
+    },
   };
 }
 
-function onDisk(source: DerivedFrom, path: string, frameBytes: number): DerivedFrames {
+function onDisk(source: DerivedFrom, path: string, frameBytes: number, spares: Spares): DerivedFrames {
   const range = new PixelRange(source.image);
   let fd: number | undefined = guarded(() => openSync(path, 'w'));
   const write = (bytes: Uint8Array, position: number) => {
@@ -42,6 +49,7 @@ function onDisk(source: DerivedFrom, path: string, frameBytes: number): DerivedF
     put(frame, pixels) {
       range.add(pixels);
       write(new Uint8Array(pixels.buffer, pixels.byteOffset, pixels.byteLength), frame * frameBytes);
+      spares.give(pixels.buffer);
     },
     finish(derivation) {
       const bytes = frameBytes * source.image.count;
@@ -78,9 +86,10 @@ export function derivedFrames(
   source: DerivedFrom,
   scratch: string | undefined,
   largeBytes: number,
+  spares: Spares,
 ): DerivedFrames {
   const { rows, columns, bitsAllocated, count } = source.image;
   const frameBytes = rows * columns * (bitsAllocated / 8);
-  if (scratch === undefined || frameBytes * count <= largeBytes) return inMemory(source);
-  return onDisk(source, scratch, frameBytes);
+  if (scratch === undefined || frameBytes * count <= largeBytes) return inMemory(source, spares);
+  return onDisk(source, scratch, frameBytes, spares);
 }

@@ -5,7 +5,7 @@ import type { FromWorker, ToWorker, WorkerSettings } from './protocol.js';
 /** What a task of the pool hears from its worker. */
 export interface Task {
   /** The first message to the worker that gets the task; made anew when it is given to another one. */
-  open(id: number): ToWorker;
+  open(id: number): { message: ToWorker; transfer: ArrayBuffer[] };
   /** A message about this task. `post` answers to the same worker; `finished` frees its place there. */
   onMessage(
     message: FromWorker,
@@ -161,7 +161,8 @@ export async function createPool(options: PoolOptions): Promise<Pool> {
     entry.member = member;
     entry.heardAt = performance.now();
     member.open.set(entry.id, entry);
-    member.worker.postMessage(entry.task.open(entry.id));
+    const { message, transfer } = entry.task.open(entry.id);
+    member.worker.postMessage(message, transfer);
   }
 
   function assign(): void {

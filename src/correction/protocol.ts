@@ -28,6 +28,8 @@ export type ToWorker =
       anyway: boolean;
       /** Where the corrected frames of a large object are written. */
       scratch: string | undefined;
+      /** Memory of a derived instance from before, for this one; handed over. */
+      memory?: ArrayBuffer | undefined;
     }
   /** The network's answer to a frame; its buffer is handed over. */
   | { kind: 'residual'; id: number; frame: number; residual: Float32Array }

@@ -1,5 +1,5 @@
 /** Reads the object that is to be corrected: at once, or header first and frames in their turn when it is large. */
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import {
   type DataSet,
   type FrameReader,
@@ -10,12 +10,13 @@ import {
   verifyWhole,
 } from '../dicom/index.js';
 import { CorrectionError } from './error.js';
+import type { Spares } from './spares.js';
 
 /** A whole object, its frames not yet opened. */
 export interface SourceObject {
   dataSet: DataSet;
   openFrames(): Promise<FrameReader>;
-  /** Gives back what is kept open. */
+  /** Gives back what is kept open, and the memory that the data set lies in. */
   close(): void;
 }
 
@@ -32,15 +33,18 @@ function onDisk<T>(work: () => T): T {
   }
 }
 
-function fromMemory(file: Buffer): SourceObject {
+function fromMemory(file: Buffer, close: () => void): SourceObject {
   verifyWhole(file);
   const part10 = parsePart10(file);
-  return { dataSet: part10.dataSet, openFrames: () => openFrames(part10), close() {} };
+  return { dataSet: part10.dataSet, openFrames: () => openFrames(part10), close };
 }
 
 /** Exactly these bytes of a file; fewer only where it ends. */
 function readAt(fd: number, offset: number, length: number, size: number): Buffer {
-  const bytes = Buffer.allocUnsafe(Math.max(0, Math.min(length, size - offset)));
+  return readInto(fd, offset, Buffer.allocUnsafe(Math.max(0, Math.min(length, size - offset))));
+}
+
+function readInto(fd: number, offset: number, bytes: Buffer): Buffer {
   for (let filled = 0; filled < bytes.length; ) {
     const next = Math.min(bytes.length - filled, READ_BYTES);
     const count = onDisk(() => readSync(fd, bytes, filled, next, offset + filled));
@@ -53,15 +57,17 @@ function readAt(fd: number, offset: number, length: number, size: number): Buffe
 /**
  * Opens an object, by path or as its bytes, and checks that it is whole.
  * @param largeBytes files that are larger are not read at once
+ * @param spares where memory for the others comes from and goes to
  * @throws CorrectionError `io`; DicomError
  */
 export async function openSource(
   source: { path: string } | { bytes: Uint8Array },
   largeBytes: number,
+  spares: Spares,
 ): Promise<SourceObject> {
   if ('bytes' in source) {
     const { buffer, byteOffset, byteLength } = source.bytes;
-    return fromMemory(Buffer.from(buffer, byteOffset, byteLength));
+    return fromMemory(Buffer.from(buffer, byteOffset, byteLength), () => {});
   }
   const fd = onDisk(() => openSync(source.path, 'r'));
   let kept = false;
@@ -69,7 +75,10 @@ export async function openSource(
     const { size } = onDisk(() => fstatSync(fd));
     const file = { size, read: (offset: number, length: number) => readAt(fd, offset, length, size) };
     const image = size > largeBytes ? openLargeImage(file) : undefined;
-    if (image === undefined) return fromMemory(onDisk(() => readFileSync(fd)));
+    if (image === undefined) {
+      const memory = spares.take(size);
+      return fromMemory(readInto(fd, 0, Buffer.from(memory, 0, size)), () => spares.give(memory));
+    }
     const { verify } = await openLarge({ size, read: async (offset, length) => file.read(offset, length) });
     await verify();
     kept = true;

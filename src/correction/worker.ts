@@ -32,6 +32,7 @@ import {
   applyResidual,
   type NetworkInput,
   type NetworkLayout,
+  paddedLayout,
   toNetworkInput,
 } from '../inference/preprocess/index.js';
 import { type DerivedFrames, derivedFrames } from './derived-frames.js';
@@ -39,6 +40,7 @@ import { CorrectionError } from './error.js';
 import { keepPadding, signalOf, signalPerStored } from './intensity.js';
 import type { FromWorker, ToWorker, WorkerResult, WorkerSettings } from './protocol.js';
 import { openSource, type SourceObject } from './source.js';
+import { createSpares } from './spares.js';
 
 const settings = workerData as WorkerSettings;
 const port = parentPort!;
@@ -67,6 +69,8 @@ interface Work {
   decided: { decision: Decision; severity: number; residualEnergy: number }[];
   /** Direction of the phase encoding (InPlanePhaseEncodingDirection). */
   along: 'ROW' | 'COL' | undefined;
+  /** For the derived file. */
+  memory: ArrayBuffer | undefined;
   ms: WorkerResult['ms'];
 }
 
@@ -74,9 +78,8 @@ const works = new Map<number, Work>();
 /** Requests that are being read, so that one which is dropped meanwhile does not come to life afterwards. */
 const opening = new Set<number>();
 
-/** Memory of residuals that have been added, for the next network inputs. */
-const spares: Float32Array<ArrayBuffer>[] = [];
-const SPARES = 4;
+const SPARE_BYTES = 8 * 1024 * 1024;
+const spares = createSpares(SPARE_BYTES);
 
 function tell(message: FromWorker, transfer: ArrayBuffer[] = []): void {
   port.postMessage(message, transfer);
@@ -108,7 +111,7 @@ async function open(request: Extract<ToWorker, { kind: 'open' }>): Promise<void>
   const { id } = request;
   const at = performance.now();
   opening.add(id);
-  const source = await openSource(request.source, settings.largeBytes);
+  const source = await openSource(request.source, settings.largeBytes, spares);
   const ms = { read: performance.now() - at, decode: 0, preprocess: 0, postprocess: 0 };
   let work: Work | undefined;
   try {
@@ -123,7 +126,7 @@ async function open(request: Extract<ToWorker, { kind: 'open' }>): Promise<void>
 }
 
 async function openWork(
-  { id, derivation, safeguards, anyway, scratch }: Extract<ToWorker, { kind: 'open' }>,
+  { id, derivation, safeguards, anyway, scratch, memory }: Extract<ToWorker, { kind: 'open' }>,
   source: SourceObject,
   ms: WorkerResult['ms'],
 ): Promise<Work> {
@@ -149,7 +152,7 @@ async function openWork(
       derivation,
     ),
     next: 0,
-    derived: derivedFrames({ dataSet, image: reader }, scratch, settings.largeBytes),
+    derived: derivedFrames({ dataSet, image: reader }, scratch, settings.largeBytes, spares),
     finished: 0,
     away: new Map(),
     quality: [],
@@ -157,6 +160,7 @@ async function openWork(
     domain: safeguards?.domain === 'check' ? domainFlags(subjectOf(dataSet, reader), settings.intended) : [],
     decided: [],
     along: phaseEncodingOf(dataSet),
+    memory,
     ms,
   };
 }
@@ -181,10 +185,12 @@ function subjectOf(dataSet: DataSet, { rows, columns }: FrameReader) {
 /** Sends frames until the window is full; writes the derived instance when all are back. */
 function advance(work: Work): void {
   const { reader, ms } = work;
+  const { rows, columns } = paddedLayout(reader.rows, reader.columns, settings.input.multiple);
+  const storedBytes = reader.rows * reader.columns * (reader.bitsAllocated / 8);
   while (work.next < reader.count && work.away.size < settings.window) {
     const frame = work.next++;
     let at = performance.now();
-    const stored = reader.frame(frame);
+    const stored = reader.frame(frame, spares.take(storedBytes));
     ms.decode += performance.now() - at;
     at = performance.now();
     const input: NetworkInput = toNetworkInput(
@@ -192,7 +198,7 @@ function advance(work: Work): void {
       reader.rows,
       reader.columns,
       settings.input,
-      spares.pop(),
+      new Float32Array(spares.take(4 * rows * columns), 0, rows * columns),
     );
     ms.preprocess += performance.now() - at;
     if (input.scale === 0) {
@@ -231,8 +237,13 @@ function judge(work: Work, frame: number, before: StoredPixels, after: StoredPix
     : { kind: 'correct' };
   work.decided[frame] = { decision, severity, residualEnergy };
   // The severity stays: it is about the frame, not about what was done.
-  if (isUnchanged(decision)) finish(work, frame, before, { ...measure(work, before, before), severity });
-  else finish(work, frame, after, quality);
+  if (isUnchanged(decision)) {
+    finish(work, frame, before, { ...measure(work, before, before), severity });
+    spares.give(after.buffer);
+  } else {
+    finish(work, frame, after, quality);
+    spares.give(before.buffer);
+  }
 }
 
 function isUnchanged(decision: Decision): boolean {
@@ -267,8 +278,9 @@ function add(work: Work, frame: number, residual: Float32Array): void {
     sent.layout,
     sent.scale / signalPerStored(reader),
     reader.storedRange,
+    spares.take(sent.stored.byteLength),
   );
-  if (spares.length < SPARES) spares.push(residual as Float32Array<ArrayBuffer>);
+  spares.give(residual.buffer);
   keepPadding(sent.stored, corrected, reader);
   judge(work, frame, sent.stored, corrected);
   ms.postprocess += performance.now() - at;
@@ -279,11 +291,14 @@ function derive(work: Work): void {
   const at = performance.now();
   const flags = work.safeguards ? flagsOf(work.safeguards, work.domain, work.decided) : [];
   const unchanged = work.decided.flatMap(({ decision }, frame) => (isUnchanged(decision) ? [frame] : []));
-  const { file: derived, scratchBytes } = work.derived.finish({
-    ...work.derivation,
-    ...(flags.length > 0 && { flags: flags.map(({ message }) => message) }),
-    ...(unchanged.length > 0 && { unchanged }),
-  });
+  const { file: derived, scratchBytes } = work.derived.finish(
+    {
+      ...work.derivation,
+      ...(flags.length > 0 && { flags: flags.map(({ message }) => message) }),
+      ...(unchanged.length > 0 && { unchanged }),
+    },
+    work.memory,
+  );
   // A buffer out of Node's pool shares its memory with others and must not be handed over.
   const own = derived.byteOffset === 0 && derived.buffer.byteLength !== Buffer.poolSize;
   const file = own

@@ -47,15 +47,23 @@ export function deriveInstance(source: Part10, frames: readonly StoredPixels[], 
   return deriveFile({ dataSet: source.dataSet, image: imageOf(source) }, frames, d);
 }
 
-/** The same of a source whose frames are open. */
-export function deriveFile(source: DerivedFrom, frames: readonly StoredPixels[], d: Derivation): Buffer {
+/**
+ * The same of a source whose frames are open.
+ * @param into memory for the file, used when there is enough of it
+ */
+export function deriveFile(
+  source: DerivedFrom,
+  frames: readonly StoredPixels[],
+  d: Derivation,
+  into?: ArrayBuffer,
+): Buffer {
   const { image } = source;
   if (frames.length !== image.count)
     throw new RangeError(`${frames.length} frames for an image of ${image.count}`);
   const range = new PixelRange(image);
   for (const frame of frames) range.add(frame);
   const pixelBytes = nativeLength(image);
-  const writer = new DataSetWriter(pixelBytes + 65536 + 8192 * frames.length);
+  const writer = new DataSetWriter(pixelBytes + 16384 + 8192 * frames.length, 'explicit', into);
   writeHeader(writer, source, range, d);
   for (const frame of frames) {
     writer.bytes(new Uint8Array(frame.buffer, frame.byteOffset, frame.byteLength));
@@ -167,12 +175,7 @@ export class PixelRange {
         `a frame of ${frame.length} values of ${frame.BYTES_PER_ELEMENT} bytes for ${rows}×${columns} of ${bitsAllocated} bits`,
       );
     }
-    let { min, max } = this;
-    for (let i = 0; i < size; i += 1) {
-      const value = frame[i]!;
-      if (value < min) min = value;
-      if (value > max) max = value;
-    }
+    const [min, max] = extremes(frame, this.min, this.max);
     if (min < storedRange.min || max > storedRange.max) {
       throw new RangeError(
         `stored values ${min} to ${max} leave the range ${storedRange.min} to ${storedRange.max} of ${bitsStored} bits`,
@@ -181,6 +184,18 @@ export class PixelRange {
     this.min = min;
     this.max = max;
   }
+}
+
+/** The smallest and largest of all values and of two others. */
+function extremes(values: StoredPixels, low: number, high: number): [number, number] {
+  let min = low;
+  let max = high;
+  for (let i = 0; i < values.length; i += 1) {
+    const value = values[i]!;
+    if (value < min) min = value;
+    if (value > max) max = value;
+  }
+  return [min, max];
 }
 
 /** Image Pixel module: PS3.3 C.7.6.3. High Bit is Bits Stored − 1 (PS3.5 8.1.1) wherever the source had it. */

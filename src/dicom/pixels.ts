@@ -38,8 +38,11 @@ export interface FrameReader extends PixelLayout {
   lossy: boolean;
   /** Where the pixel data is compressed: its first frame, and the length of all, bytes. */
   compressed?: { compression: Compression; first: Buffer; bytes: number };
-  /** Stored values of one frame, row by row; a fresh array, which the caller may change or transfer. */
-  frame(index: number): StoredPixels;
+  /**
+   * Stored values of one frame, row by row; a fresh array, which the caller may change or transfer.
+   * @param into memory for them, used when there is enough of it
+   */
+  frame(index: number, into?: ArrayBuffer): StoredPixels;
 }
 
 export interface Frames extends PixelLayout {
@@ -233,15 +236,12 @@ export async function decodeFrames(part10: Part10): Promise<Frames> {
   return { ...reader, frames: Array.from({ length: reader.count }, (_, i) => frame(i)) };
 }
 
-function checked(
-  layout: PixelLayout,
-  read: (index: number) => StoredPixels,
-): (index: number) => StoredPixels {
-  return (index) => {
+function checked(layout: PixelLayout, read: FrameReader['frame']): FrameReader['frame'] {
+  return (index, into) => {
     if (!Number.isInteger(index) || index < 0 || index >= layout.count) {
       throw new RangeError(`frame ${index} of ${layout.count}`);
     }
-    return read(index);
+    return read(index, into);
   };
 }
 
@@ -249,7 +249,7 @@ function nativeFrames(
   dataSet: DataSet,
   layout: PixelLayout,
   { vr, length, read }: Extract<StoredPixelData, { vr: string }>,
-): (index: number) => StoredPixels {
+): FrameReader['frame'] {
   const frameSize = layout.rows * layout.columns * (layout.bitsAllocated / 8);
   if (length < frameSize * layout.count) {
     throw new DicomError(
@@ -259,18 +259,18 @@ function nativeFrames(
   }
   if (dataSet.bigEndian && layout.bitsAllocated === 8 && vr === 'OW') {
     // Two 8 bit pixels share a word, the first in its low byte (PS3.5 8.1.1, D.1).
-    return (index) => {
+    return (index, into) => {
       const start = index * frameSize;
       const from = start - (start % 2);
       const words = Math.ceil((start + frameSize - from) / 2);
       const even = Buffer.from(read(from, Math.min(2 * words, length - (length % 2) - from))).swap16();
-      return toStored(layout, even.subarray(start - from, start - from + frameSize));
+      return toStored(layout, even.subarray(start - from, start - from + frameSize), into);
     };
   }
   const swapped = dataSet.bigEndian && layout.bitsAllocated === 16;
-  return (index) => {
+  return (index, into) => {
     const frame = read(index * frameSize, frameSize);
-    return toStored(layout, swapped ? Buffer.from(frame).swap16() : frame);
+    return toStored(layout, swapped ? Buffer.from(frame).swap16() : frame, into);
   };
 }
 
@@ -278,11 +278,12 @@ function compressedFrames(
   layout: PixelLayout,
   frames: (index: number) => Buffer,
   compression: Compression,
-): (index: number) => StoredPixels {
+): FrameReader['frame'] {
   const pixels = layout.rows * layout.columns;
-  return (index) => {
+  return (index, into) => {
     const frame = frames(index);
-    if (compression === 'rle') return toStored(layout, decodeRle(frame, pixels, layout.bitsAllocated / 8));
+    if (compression === 'rle')
+      return toStored(layout, decodeRle(frame, pixels, layout.bitsAllocated / 8), into);
     const { samples, facts } = decodeFrame(frame, compression, layout.rows, layout.columns);
     if (facts.precision > layout.bitsAllocated) {
       throw new DicomError(
@@ -299,7 +300,7 @@ function compressedFrames(
     // A codestream that holds just the stored bits has them at the bottom of its samples.
     const highBit = facts.precision <= layout.bitsStored ? layout.bitsStored - 1 : layout.highBit;
     const wide = widen(samples, facts.precision, facts.signed === true, layout.bitsAllocated);
-    return toStored({ ...layout, highBit }, wide);
+    return toStored({ ...layout, highBit }, wide, into);
   };
 }
 
@@ -313,20 +314,22 @@ function widen(samples: Uint8Array, precision: number, signed: boolean, bitsAllo
 }
 
 /** Cuts the stored bits out of allocated little endian words: bits above belong to overlays or to nobody (PS3.5 8.1.1). */
-function toStored(layout: PixelLayout, bytes: Uint8Array): StoredPixels {
+function toStored(layout: PixelLayout, bytes: Uint8Array, into?: ArrayBuffer): StoredPixels {
   const { signed, bitsStored, highBit, bitsAllocated } = layout;
   const pixels = layout.rows * layout.columns;
   const up = 31 - highBit;
   const down = 32 - bitsStored;
+  const size = pixels * (bitsAllocated / 8);
+  const memory = into !== undefined && into.byteLength >= size ? into : new ArrayBuffer(size);
   if (bitsAllocated === 8) {
-    const stored = signed ? new Int8Array(pixels) : new Uint8Array(pixels);
+    const stored = signed ? new Int8Array(memory, 0, pixels) : new Uint8Array(memory, 0, pixels);
     if (signed) for (let i = 0; i < pixels; i += 1) stored[i] = (bytes[i]! << up) >> down;
     else for (let i = 0; i < pixels; i += 1) stored[i] = (bytes[i]! << up) >>> down;
     return stored;
   }
   const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
   const words = new Uint16Array(aligned.buffer, aligned.byteOffset, pixels);
-  const stored = signed ? new Int16Array(pixels) : new Uint16Array(pixels);
+  const stored = signed ? new Int16Array(memory, 0, pixels) : new Uint16Array(memory, 0, pixels);
   if (signed) for (let i = 0; i < pixels; i += 1) stored[i] = (words[i]! << up) >> down;
   else for (let i = 0; i < pixels; i += 1) stored[i] = (words[i]! << up) >>> down;
   return stored;

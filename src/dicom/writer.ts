@@ -18,12 +18,19 @@ export class DataSetWriter {
   #buffer: Buffer;
   #length = 0;
 
-  /** @param capacity bytes expected; it grows beyond them */
+  /**
+   * @param capacity bytes expected; it grows beyond them
+   * @param into memory to write to, used when there is enough of it
+   */
   constructor(
     capacity: number,
     private readonly vrs: 'explicit' | 'implicit' = 'explicit',
+    into?: ArrayBuffer,
   ) {
-    this.#buffer = Buffer.allocUnsafe(Math.max(capacity, 1024));
+    this.#buffer =
+      into !== undefined && into.byteLength >= capacity
+        ? Buffer.from(into)
+        : Buffer.allocUnsafe(Math.max(capacity, 1024));
   }
 
   #reserve(size: number): number {

@@ -135,6 +135,7 @@ async function corrected(): Promise<Corrected> {
     quality: {} as Corrected['quality'],
     flags: [],
     ms,
+    acknowledge() {},
   };
 }
 

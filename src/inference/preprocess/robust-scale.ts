@@ -72,11 +72,16 @@ const histogram = new Uint32Array(2 ** 16 - lowest);
 /** One histogram serves every threshold; the answers hold until the next slice is counted. */
 function countedPercentiles(pixels: SmallIntegers): PercentileAbove {
   histogram.fill(0);
-  for (let i = 0; i < pixels.length; i += 1) histogram[pixels[i]! - lowest]! += 1;
+  let last = 0;
+  for (let i = 0; i < pixels.length; i += 1) {
+    const bin = pixels[i]! - lowest;
+    histogram[bin]! += 1;
+    if (bin > last) last = bin;
+  }
   return (threshold, percentile) => {
     const first = Math.floor(threshold) + 1 - lowest;
     let count = 0;
-    for (let bin = first; bin < histogram.length; bin += 1) count += histogram[bin]!;
+    for (let bin = first; bin <= last; bin += 1) count += histogram[bin]!;
     if (count === 0) return undefined;
     let rank = Math.max(1, Math.ceil((percentile / 100) * count));
     let bin = first;

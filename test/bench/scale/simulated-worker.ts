@@ -76,6 +76,7 @@ async function correct(request: CorrectionRequest): Promise<Corrected> {
     quality: {} as Corrected['quality'],
     flags: [],
     ms: { read: 0, decode: 0, preprocess: 0, queue: 0, inference: 0, postprocess: 0, total: 0 },
+    acknowledge() {},
   };
 }
 

@@ -91,8 +91,8 @@ test('every kind of pixel data: the same file, its stored values on the disk', a
     assert.equal(there.pixels, undefined, name);
     assert.equal(here.pixels?.path, scratch, name);
     assert.ok((await whole(here)).equals(there.file), name);
-    const { ms: _there, file: _file, ...figures } = there;
-    const { ms: _here, file: _head, pixels: _pixels, ...same } = here;
+    const { ms: _there, acknowledge: _used, file: _file, ...figures } = there;
+    const { ms: _here, acknowledge: _again, file: _head, pixels: _pixels, ...same } = here;
     assert.deepEqual(same, figures, name);
     // Without a name for the file it stays in memory.
     const held = await onDisk.correct(request);
