@@ -290,7 +290,7 @@ test('flagged slices are shown, passed through and counted; a rejected series st
 });
 
 test('people log in and out; a viewer looks and does not decide; what is wrong with the server stands on the page', async (t) => {
-  if (!needPrograms(t, 'chromium', 'dcmsend', 'storescp')) return;
+  if (!needPrograms(t, 'chromium', 'dcmsend', 'dcmodify', 'storescp')) return;
   const files = sharedSeries(t, 'a12');
   if (!files) return;
   const folder = temporaryFolder(t, 'login');
@@ -317,7 +317,31 @@ rules:
 `,
   );
   const browser = await startBrowser(t);
-  await send(server, files.slice(0, 3));
+  const named = files.slice(0, 3).map((path, i) => {
+    const copy = join(folder, `${i}.dcm`);
+    copyFileSync(path, copy);
+    return copy;
+  });
+  const patient = ['PatientName=Secret^Person', 'PatientID=SECRET-ID', 'PatientBirthDate=19010203'];
+  const { code, stderr } = await runProgram('dcmodify', [
+    '-nb',
+    ...patient.flatMap((text) => ['-i', text]),
+    ...named,
+  ]);
+  assert.equal(code, 0, stderr);
+  await send(server, named);
+  /** Whatever the pages are answered, but what they could only be refused. */
+  const bodies: Promise<string>[] = [];
+  const listen = (page: Page) =>
+    page.on('response', (response) => {
+      if (/^\/(api|dicom-web)\//.test(new URL(response.url()).pathname) && !/events$/.test(response.url()))
+        bodies.push(
+          response.body().then(
+            (body) => body.toString('latin1'),
+            () => '',
+          ),
+        );
+    });
   const logIn = async (page: Page, name: string) => {
     await page.fill('#name', name);
     await page.fill('#password', PASSWORD);
@@ -326,6 +350,7 @@ rules:
   };
 
   const viewer = await openPage(browser, `${server.url}/`);
+  listen(viewer.page);
   await checkAccessibility(viewer.page, 'the login page');
   await logIn(viewer.page, 'victor');
   await viewer.page.waitForSelector('tbody[aria-label="Needs a look"] a.open');
@@ -339,6 +364,7 @@ rules:
   assert.equal(await viewer.page.locator('dialog[open]').count(), 0);
 
   const { page, complaints } = await openPage(browser, `${server.url}/`);
+  listen(page);
   await logIn(page, 'maria');
   await page.click('tbody a.button:has-text("Review")');
   await page.waitForSelector('.pane.second .canvas[data-shown]');
@@ -354,6 +380,9 @@ rules:
     `fetch('dicom-web/studies').then(async (answer) => answer.status + ' ' + await answer.text())`,
   );
   assert.match(String(headers), /^403 /);
+  const answers = await Promise.all(bodies);
+  assert.ok(answers.some((body) => body.includes('FSE PD AXIAL OBL')));
+  for (const body of answers) assert.doesNotMatch(body, /secret|19010203/i);
 
   const file = join(folder, 'mcnet.yaml');
   const good = readFileSync(file, 'utf8');
@@ -472,7 +501,7 @@ test('two readers rate blinded cases, with a break, and the results say how they
   if (!needPrograms(t, 'chromium', 'dcmsend', 'storescp')) return;
   const [one, two] = [sharedSeries(t, 'a12'), sharedSeries(t, 'a04')];
   if (!one || !two) return;
-  const { server, browser } = await start(
+  const { server, browser, folder } = await start(
     t,
     `  - { name: all, when: { Modality: MR }, model: tiny, to: [pacs], complete: { quiet: 1s } }
 `,
@@ -556,6 +585,8 @@ test('two readers rate blinded cases, with a break, and the results say how they
     );
     assert.ok(preferred === 'equal' || preferred === (side === 'right' ? 'corrected' : 'original'));
   }
+  const trail = readFileSync(join(folder, 'var', 'audit', 'audit.xml'), 'utf8');
+  assert.equal([...trail.matchAll(/csd-code="rate"/g)].length, 4, 'who rated what stands in the audit trail');
   const statistics = await csv('Kappa');
   assert.ok(
     statistics.some((line) =>

@@ -60,16 +60,20 @@ export function Destinations({ series, long = false }: { series: SeriesView; lon
   if (series.destinations.length === 0) return <span class="muted small">none by rule</span>;
   return (
     <ul class={long ? 'plain destinations' : 'chips'}>
-      {series.destinations.map((destination) => (
-        <li key={destination.name} title={long ? undefined : destinationSentence(destination)}>
-          <span class={`chip ${destination.state}`}>
-            <span aria-hidden="true">{DESTINATION_MARKS[destination.state] ?? '?'} </span>
-            {destination.name}
-            <span class="hidden">: {destination.state}</span>
-          </span>
-          {long && <span class="small muted"> {destinationSentence(destination)}</span>}
-        </li>
-      ))}
+      {series.destinations.map((destination) => {
+        const { name, state, lastError } = destination;
+        const again = state === 'waiting' && lastError !== undefined;
+        return (
+          <li key={name} title={long ? undefined : destinationSentence(destination)}>
+            <span class={`chip ${again ? 'flag' : state}`}>
+              <span aria-hidden="true">{again ? '↻' : (DESTINATION_MARKS[state] ?? '?')} </span>
+              {name}
+              <span class="hidden">: {again ? 'to be tried again' : state}</span>
+            </span>
+            {long && <span class="small muted"> {destinationSentence(destination)}</span>}
+          </li>
+        );
+      })}
     </ul>
   );
 }
