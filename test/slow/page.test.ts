@@ -414,6 +414,33 @@ rules:
   );
 });
 
+test('what a destination does not take is said with the reason, and sent when a person has it tried again', async (t) => {
+  if (!needPrograms(t, 'chromium', 'dcmsend', 'storescp')) return;
+  const files = sharedSeries(t, 'a12');
+  if (!files) return;
+  const { server, browser, pacs } = await start(
+    t,
+    `  - { name: all, when: { Modality: MR }, model: tiny, to: [pacs], safeguards: { domain: off }, complete: { quiet: 1s } }
+`,
+  );
+  await pacs.stop();
+  await send(server, files.slice(0, 3));
+  const { page, complaints } = await openPage(browser, `${server.url}/`);
+  const group = (title: string) => `tbody[aria-label="${title}"]`;
+  await page.waitForSelector(`${group('Needs a look')} .reason:has-text("not delivered to pacs")`);
+  await page.waitForSelector('.chip.failed:has-text("pacs does not answer")');
+  await checkAccessibility(page, 'a destination that does not answer');
+  const back = await startStorescp(t, [], pacs);
+  await page.keyboard.press('j');
+  await page.keyboard.press('r');
+  await page.waitForSelector(`${group('Nothing to do')} .badge:has-text("Delivered")`);
+  assert.equal(back.files().length, 3);
+  // The row was drawn anew in its other group: the keyboard is still on it.
+  assert.equal(await page.evaluate(`document.activeElement.matches('a.open')`), true);
+  await page.waitForSelector('.chip.failed', { state: 'detached' });
+  assert.deepEqual(complaints, []);
+});
+
 test('what DICOM texts say stays text', async (t) => {
   if (!needPrograms(t, 'chromium', 'dcmsend', 'dcmodify', 'storescp')) return;
   const files = sharedSeries(t, 'a12');

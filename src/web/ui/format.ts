@@ -8,13 +8,14 @@ const CLOCK = new Intl.DateTimeFormat(undefined, {
 });
 const DAY = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
 
-export const STATES: Readonly<Record<SeriesView['state'], { label: string; mark: string }>> = {
-  receiving: { label: 'Receiving', mark: '↓' },
-  complete: { label: 'Correcting', mark: '◐' },
-  corrected: { label: 'Corrected', mark: '●' },
-  delivered: { label: 'Delivered', mark: '✓' },
-  'left-alone': { label: 'Left alone', mark: '–' },
-  failed: { label: 'Failed', mark: '!' },
+/** `says`: what a state means, where the server gives no reason. */
+export const STATES: Readonly<Record<SeriesView['state'], { label: string; mark: string; says: string }>> = {
+  receiving: { label: 'Receiving', mark: '↓', says: 'more slices may come' },
+  complete: { label: 'Correcting', mark: '◐', says: 'all slices are here and are being corrected' },
+  corrected: { label: 'Corrected', mark: '●', says: 'on its way to its destinations' },
+  delivered: { label: 'Delivered', mark: '✓', says: 'every destination has it' },
+  'left-alone': { label: 'Left alone', mark: '–', says: 'not corrected, sent nowhere' },
+  failed: { label: 'Failed', mark: '!', says: 'something of it could not be done' },
 };
 
 /** The time of day, with the date when it is not today's. */
@@ -86,6 +87,7 @@ export function turnaround(series: SeriesView): { ms: number; to: 'delivered' | 
 
 /** Whether a person can set something going again. */
 export function canRetry(series: SeriesView): boolean {
+  if (series.review?.verdict === 'rejected' && series.counts.failed === 0) return false;
   return (
     series.state === 'failed' ||
     series.counts.failed > 0 ||
@@ -114,17 +116,18 @@ export function waitsForReview({ hold, review, counts, state }: SeriesView): boo
 /** Why somebody should look at a series, the most pressing first; empty when nobody has to. */
 export function whyToLook(series: SeriesView): string[] {
   const { state, reason, counts, destinations, review, flagged = 0, refused = [] } = series;
+  const wanted = review?.verdict !== 'rejected';
   const odd = remarkSentences({
     ...series,
     remarks: series.remarks?.filter(({ kind }) => kind !== 'skipped'),
   });
   return [
-    state === 'failed' && (reason || 'it failed'),
+    state === 'failed' && wanted && (reason || STATES.failed.says),
     state !== 'failed' && counts.failed > 0 && `${counts.failed} could not be corrected`,
     state !== 'failed' && refused.length > 0 && `${refused.length} refused on receipt`,
     ...destinations.map(
       ({ name, state: at, lastError }) =>
-        at !== 'delivered' && lastError !== undefined && `not delivered to ${name}: ${lastError}`,
+        wanted && at !== 'delivered' && lastError !== undefined && `not delivered to ${name}: ${lastError}`,
     ),
     waitsForReview(series) && 'waits for somebody to accept or reject it',
     flagged > 0 && !review && `flagged: ${odd.join(', ')}`,

@@ -1,6 +1,6 @@
 /** What is known of a series besides its pictures. */
 import type { ProvenanceView, SeriesView } from '../api.js';
-import { canRetry, clock, duration, remarkSentences, turnaround } from '../format.js';
+import { canRetry, clock, duration, remarkSentences, STATES, turnaround } from '../format.js';
 import { Destinations, Fact, Progress, Retry } from '../parts.js';
 import { mayDecide, useSession } from '../session.js';
 import type { Slot } from '../viewer/slots.js';
@@ -54,7 +54,7 @@ export function Facts({
         <Progress series={series} />
         <Destinations series={series} long />
         <dl>
-          {series.reason !== '' && <Fact name="Reason">{series.reason}</Fact>}
+          <Fact name="State">{series.reason || STATES[series.state].says}</Fact>
           {series.completeReason && <Fact name="Complete because">{series.completeReason}</Fact>}
           <Fact name="Last received">{clock(series.lastReceivedAt)}</Fact>
           {took && (

@@ -6,6 +6,7 @@ import {
   clock,
   duration,
   patientFacts,
+  STATES,
   seriesTitle,
   studyFacts,
   turnaround,
@@ -60,7 +61,7 @@ function Row({ series, decides }: { series: SeriesView; decides: boolean }) {
   const title = seriesTitle(series);
   const took = turnaround(series);
   const why = whyToLook(series);
-  const said = why.length > 0 ? why : [series.reason].filter((reason) => reason !== '');
+  const said = why.length > 0 ? why : [series.reason || STATES[series.state].says];
   return (
     <tr class={why.length > 0 ? 'to-look-at' : undefined}>
       <td class="state">
