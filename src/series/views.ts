@@ -159,7 +159,8 @@ export function createSeriesIndex(archive: Archive, queue: Queue): SeriesIndex {
         .all<{ kind: string; count: number }>(
           `SELECT json_extract(f.value, '$.kind') AS kind, COUNT(DISTINCT d.id) AS count
            FROM instances i JOIN instances d ON d.derived_from = i.id, json_each(d.flags) f
-           WHERE i.series_id = ? AND i.current = 1 AND d.current = 1 GROUP BY kind ORDER BY kind`,
+           WHERE i.series_id = ? AND i.current = 1 AND d.current = 1 AND d.flags IS NOT NULL
+           GROUP BY kind ORDER BY kind`,
           row.id,
         )
         .map((remark) => ({ ...remark })),

@@ -6,7 +6,7 @@ import { principalOf } from './access-guard.js';
 export interface Disclosures {
   /** Somebody saw something of a study; its own UID is known, or that of a series, or an instance's id. */
   viewed(principal: Principal, what: { study?: string; series?: string; instance?: number }): void;
-  /** Somebody searched; `query` is the request's own, and may name a patient. */
+  /** Somebody searched, here or at a source; `query` is the request's own, and may name a patient. */
   queried(principal: Principal, query: string): void;
   /** Somebody decided about a series. */
   acted(principal: Principal, action: 'accept' | 'reject' | 'retry' | 'rate', series: string): void;
@@ -48,6 +48,13 @@ const DISCLOSING: readonly [method: string, path: RegExp, hear: Hear][] = [
     'GET',
     /^\/api\/instances\/(\d{1,9})(?:\/.*)?$/,
     (to, principal, _request, [, id]) => to.viewed(principal, { instance: Number(id) }),
+  ],
+  // The source is searched for it, and what it finds comes here.
+  [
+    'POST',
+    /^\/api\/fetch$/,
+    (to, principal, { body, originalUrl }) =>
+      to.queried(principal, `${originalUrl} ${JSON.stringify(body ?? {})}`),
   ],
   [
     'POST',

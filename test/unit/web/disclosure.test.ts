@@ -62,6 +62,7 @@ test('what an answer discloses or decides is told with the study, series or inst
     ['GET', '/api/series/1.3/slices', 'viewed {"series":"1.3"}'],
     ['GET', '/blinded', 'viewed {"study":"1.2","series":"1.3"}'],
     ['GET', '/api/instances/7/preview.png', 'viewed {"instance":7}'],
+    ['POST', '/api/fetch', 'queried /api/fetch {"source":"pacs"}', { source: 'pacs' }],
     ['POST', '/api/series/1.3/retry', 'retry 1.3'],
     ['POST', '/api/series/1.3/reviews', 'accept 1.3', { verdict: 'accepted' }],
     ['POST', '/api/series/1.3/reviews', 'reject 1.3', { verdict: 'rejected' }],

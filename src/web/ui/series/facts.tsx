@@ -1,6 +1,8 @@
 /** What is known of a series besides its pictures. */
+
+import { canRetry, remarkSentences } from '../../attention.js';
 import type { ProvenanceView, SeriesView } from '../api.js';
-import { canRetry, clock, duration, remarkSentences, STATES, turnaround } from '../format.js';
+import { clock, duration, STATES, turnaround } from '../format.js';
 import { Destinations, Fact, Progress, Retry } from '../parts.js';
 import { mayDecide, useSession } from '../session.js';
 import type { Slot } from '../viewer/slots.js';

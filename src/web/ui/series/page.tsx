@@ -1,4 +1,5 @@
 import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from 'preact/hooks';
+import { whyToLook } from '../../attention.js';
 import {
   getSeries,
   getSlices,
@@ -7,7 +8,7 @@ import {
   type SeriesView,
   type SliceView,
 } from '../api.js';
-import { patientFacts, seriesTitle, studyFacts, whyToLook } from '../format.js';
+import { patientFacts, seriesTitle, studyFacts } from '../format.js';
 import { Help } from '../help.js';
 import { useShortcuts } from '../keyboard.js';
 import { know, useLive } from '../live.js';

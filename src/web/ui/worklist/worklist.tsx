@@ -1,8 +1,8 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { canRetry, waitsForReview, whyToLook } from '../../attention.js';
 import type { SeriesView } from '../api.js';
 import {
   ago,
-  canRetry,
   clock,
   duration,
   patientFacts,
@@ -10,8 +10,6 @@ import {
   seriesTitle,
   studyFacts,
   turnaround,
-  waitsForReview,
-  whyToLook,
 } from '../format.js';
 import { Help } from '../help.js';
 import { type Shortcut, useShortcuts } from '../keyboard.js';
