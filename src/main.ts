@@ -4,8 +4,8 @@ import { openAccess } from './access/index.js';
 import { openAuditTrail } from './audit/index.js';
 import { accessEvents } from './composition/access-events.js';
 import { createAuditing } from './composition/audit.js';
-import { type Correction, correctionHere } from './composition/correction.js';
-import { addressOf, openDestinations } from './composition/destinations.js';
+import { type Correction, correctionHere, engineView, modelView } from './composition/correction.js';
+import { destinationViews, openDestinations } from './composition/destinations.js';
 import { openDicomWeb } from './composition/dicomweb.js';
 import { startProvider } from './composition/dimse-provider.js';
 import { openServices } from './composition/dimse-services.js';
@@ -183,21 +183,23 @@ export async function startServer(
       version: VERSION,
       aeTitle: config.aeTitle,
       startedAt,
-      engine: correction.engine(),
-      model: correction.model ?? { name: 'none', version: '', sha256: '' },
+      engine: engineView(correction.engine()),
+      model: modelView(correction.model),
       queues: pipeline.queue.stats().map(({ kind, queued, leased, dead, oldestMs }) => ({
         queue: kind,
         jobs: queued + leased,
         dead,
         oldestAgeMs: oldestMs,
       })),
-      destinations: Object.entries(config.destinations).map(([name, to]) => ({
-        name,
-        protocol: to.dimse ? 'dimse' : 'dicomweb',
-        address: addressOf(to),
-      })),
+      destinations: destinationViews(config, pipeline.delivery.breakers()),
       archive: { bytes: pipeline.archive.bytes(), freeBytes: await pipeline.archive.freeBytes() },
       series: pipeline.series.countByState(),
+      problems: [
+        ...(await readiness()).checks
+          .filter(({ ok }) => !ok)
+          .map(({ name, message }) => `${name}: ${message}`),
+        ...trail.problems(),
+      ],
       ...(reload && { configuration: reload.state() }),
     });
     const dicomWeb = openDicomWeb(config, { archive: pipeline.archive, intake, associationEnded });

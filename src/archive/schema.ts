@@ -255,4 +255,24 @@ export const migrations: readonly string[] = [
     PRIMARY KEY (reader_study, reader, number)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Reviews name their series by its UIDs, and outlive it.
+  CREATE TABLE reviews_of_series (
+    id INTEGER PRIMARY KEY,
+    study TEXT NOT NULL,
+    series TEXT NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('accepted', 'rejected')),
+    comment TEXT NOT NULL,
+    reviewer TEXT NOT NULL,
+    at INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO reviews_of_series SELECT r.id, s.study, s.series, r.verdict, r.comment, r.reviewer, r.at
+    FROM reviews r JOIN series s ON s.id = r.series_id;
+  DROP TABLE reviews;
+  ALTER TABLE reviews_of_series RENAME TO reviews;
+  CREATE INDEX reviews_by_series ON reviews (series, study);
+
+  -- As JSON, by name of the rule: the safeguards that were in force when the series' first instance came under it.
+  ALTER TABLE series ADD COLUMN safeguards TEXT;
+  `,
 ];

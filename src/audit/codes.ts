@@ -32,6 +32,7 @@ export const EVENT_TYPE = {
   accept: own('accept', 'Corrected series accepted'),
   reject: own('reject', 'Corrected series rejected'),
   retry: own('retry', 'Correction or delivery tried again'),
+  rate: own('rate', 'Original and corrected series rated in a reader study'),
 } as const;
 
 /** PS3.16 CID 402. */

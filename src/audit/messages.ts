@@ -36,7 +36,7 @@ export type AuditEvent =
       outcome: Outcome;
       reason?: string;
     }
-  | { event: 'viewed' | 'accept' | 'reject' | 'retry'; user: Participant; object: StudyObject }
+  | { event: 'viewed' | 'accept' | 'reject' | 'retry' | 'rate'; user: Participant; object: StudyObject }
   | { event: 'queried'; user: Participant; sopClass: string; query: string }
   | { event: 'deleted'; by: Participant; object: StudyObject; reason: string }
   | {
@@ -196,6 +196,7 @@ function contents(of: AuditEvent, source: AuditSource, at: Date): [string, strin
     case 'accept':
     case 'reject':
     case 'retry':
+    case 'rate':
       return [
         identification(at, EVENT_ID.instancesAccessed, 'U', 'success', [EVENT_TYPE[of.event]]),
         [participant(of.user, true), self(source, false, ROLE.application)],

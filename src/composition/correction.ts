@@ -34,6 +34,22 @@ export interface CorrectionParts {
 
 export const noEngine: StatusView['engine'] = { engine: 'none', device: '', provider: '', version: '' };
 
+/** What people are told of an engine: not where it lies on this machine. */
+export function engineView({
+  engine,
+  device,
+  provider,
+  version,
+}: StatusView['engine']): StatusView['engine'] {
+  return { engine, device, provider, version };
+}
+
+/** The same of a model. */
+export function modelView(model: Correction['model']): StatusView['model'] {
+  const { name, version, sha256 } = model ?? { name: 'none', version: '', sha256: '' };
+  return { name, version, sha256 };
+}
+
 /**
  * Correction in this process.
  * @throws ModelError or EngineError with a sentence

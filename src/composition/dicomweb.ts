@@ -10,7 +10,7 @@ import {
   otherMethods,
 } from '../dicomweb/index.js';
 import type { Pipeline } from '../pipeline/index.js';
-import { principalOf } from '../web/index.js';
+import { isAtPage, maskedDicomWeb, principalOf } from '../web/index.js';
 
 /** The DICOMweb services over the pipeline: STOW-RS into its intake, QIDO-RS and WADO-RS from its archive. */
 export function openDicomWeb(
@@ -30,9 +30,12 @@ export function openDicomWeb(
     return principal && principal.by !== 'open' ? principal.name : peerAt(address);
   };
   const decoder = createFrameDecoder();
-  const holdings = holdingsOf(pipeline.archive);
+  const [all, released] = [holdingsOf(pipeline.archive, 'shown'), holdingsOf(pipeline.archive, 'hidden')];
+  // Programs get nothing that waits for a person; the person has to see it.
+  const holdingsFor = (request: Request) => (isAtPage(request) ? all : released);
   const router = Router();
   router.use(
+    maskedDicomWeb(config.page.patient),
     createStoreProvider({
       intake: pipeline.intake,
       senderOf: nameOf,
@@ -44,8 +47,8 @@ export function openDicomWeb(
       },
       onRequestEnd: ({ association }) => pipeline.associationEnded(association),
     }),
-    createQueryProvider({ holdings, readerOf: nameOf }),
-    createRetrieveProvider({ holdings, readerOf: nameOf, decoder }),
+    createQueryProvider({ holdingsFor, readerOf: nameOf }),
+    createRetrieveProvider({ holdingsFor, readerOf: nameOf, decoder }),
     otherMethods,
   );
   return { router, peerAt, close: () => decoder.close() };

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { join, relative } from 'node:path';
-import type { Instance } from '../archive/index.js';
 import type { Derivation } from '../dicom/index.js';
 import { holdingsOf } from '../dicomweb/index.js';
 import {
@@ -47,12 +46,11 @@ export async function correctionElsewhere(parts: CorrectionParts): Promise<Corre
     const { manifest } = await loadModel(join(folder, name));
     const derivation = (at: number, safeguards?: Safeguards) =>
       derivationOf(manifest, config, deviceUid, new Date(at), safeguards);
-    const safeguards = (source: Instance) => safeguardsOf(config, source);
     identities.push(identityOf(derivation(0)));
     models.set(name, {
       corrector: { correct: (request) => dispatcher!.correct(request) },
-      derivation: (source) => derivation(source.receivedAt, safeguards(source)),
-      safeguards,
+      derivation: (source, safeguards) => derivation(source.receivedAt, safeguards),
+      safeguards: (source) => safeguardsOf(config, source),
       elsewhere: true,
     });
   }
@@ -98,7 +96,7 @@ export async function correctionElsewhere(parts: CorrectionParts): Promise<Corre
         logger.warn({ jobs }, 'Redis had lost jobs; they were published again');
       },
     });
-    const holdings = holdingsOf(archive);
+    const holdings = holdingsOf(archive, 'shown');
     port = await startWebServer(
       createWorkerPort({
         secret,

@@ -44,7 +44,7 @@ function variantOf({ skipBelow, maxResidual, domain, onFlag }: Safeguards): stri
     .digest('hex');
 }
 
-/** What the rule that sent an instance here wants flagged, skipped or passed through. */
+/** What the rule that sent an instance here, as it is now, wants flagged, skipped or passed through. */
 export function safeguardsOf(config: Pick<Config, 'rules'>, source: Pick<Instance, 'rule'>): Safeguards {
   return config.rules.find(({ name }) => name === source.rule)?.safeguards ?? DEFAULT_SAFEGUARDS;
 }
@@ -116,13 +116,12 @@ export async function openModels(options: ModelsOptions): Promise<Models> {
     for (const name of new Set(names)) {
       const corrector = await openCorrector(name, options);
       const { model } = corrector.describe();
-      const safeguards = (source: Instance) => safeguardsOf(config, source);
       byName.set(name, {
         corrector,
-        safeguards,
+        safeguards: (source) => safeguardsOf(config, source),
         // The moment of receipt, so that the same source gives the same bytes however often it is corrected.
-        derivation: (source: Instance) =>
-          derivationOf(model, config, deviceUid, new Date(source.receivedAt), safeguards(source)),
+        derivation: (source, safeguards) =>
+          derivationOf(model, config, deviceUid, new Date(source.receivedAt), safeguards),
       });
     }
   } catch (error) {

@@ -6,6 +6,7 @@ import {
   instanceOf,
   selectInstance,
 } from '../archive/index.js';
+import { WITHHELD } from '../series/index.js';
 
 /** UIDs of a resource; what is left out is not restricted. */
 export interface ResourceKey {
@@ -76,7 +77,6 @@ interface Row {
   requests: string | null;
 }
 
-const CURRENT = 'i.series_id = s.id AND i.current = 1';
 const SERIES = `SELECT s.id, s.study, s.series, s.attributes AS series_attributes, s.requests, st.attributes AS study_attributes
   FROM series s LEFT JOIN studies st ON st.study = s.study`;
 
@@ -119,8 +119,16 @@ function restricted({ studies, series, patients, dates }: Restriction, unknownTo
   return terms;
 }
 
-/** The archive as DICOMweb sees it. */
-export function holdingsOf({ db, files }: Pick<Archive, 'db' | 'files'>): Holdings {
+/**
+ * The archive as DICOMweb sees it.
+ * @param withheld whether what waits to be accepted, or was rejected, is there like anything else
+ */
+export function holdingsOf(
+  { db, files }: Pick<Archive, 'db' | 'files'>,
+  withheld: 'shown' | 'hidden',
+): Holdings {
+  const there = withheld === 'shown' ? 'i.current = 1' : `i.current = 1 AND NOT ${WITHHELD}`;
+  const current = `i.series_id = s.id AND ${there}`;
   const toInstance = (row: InstanceRow) => instanceOf(row, files.absolutePath);
 
   /** Studies of which nothing has been indexed. */
@@ -129,7 +137,7 @@ export function holdingsOf({ db, files }: Pick<Archive, 'db' | 'files'>): Holdin
     terms.among('s.study', among.studies);
     return db
       .all<{ study: string }>(
-        `SELECT s.study FROM instances i JOIN series s ON ${CURRENT}
+        `SELECT s.study FROM instances i JOIN series s ON ${current}
          WHERE ${['i.attributes IS NULL', ...terms.sql].join(' AND ')}
            AND NOT EXISTS (SELECT 1 FROM studies st WHERE st.study = s.study)
          GROUP BY s.study ORDER BY MIN(s.id) DESC`,
@@ -141,7 +149,7 @@ export function holdingsOf({ db, files }: Pick<Archive, 'db' | 'files'>): Holdin
   return {
     instances({ study, series, sop }) {
       const terms = new Terms();
-      terms.add('i.current = 1');
+      terms.add(there);
       for (const [column, value] of [
         ['s.study', study],
         ['s.series', series],
@@ -158,7 +166,7 @@ export function holdingsOf({ db, files }: Pick<Archive, 'db' | 'files'>): Holdin
     },
     studies(among, after = Number.MAX_SAFE_INTEGER) {
       const terms = restricted(among, false);
-      terms.add(`EXISTS (SELECT 1 FROM series s JOIN instances i ON ${CURRENT} WHERE s.study = st.study)`);
+      terms.add(`EXISTS (SELECT 1 FROM series s JOIN instances i ON ${current} WHERE s.study = st.study)`);
       terms.add('st.id < ?', after);
       const rows = db.all<{ id: number; study: string; attributes: string }>(
         `SELECT st.id, st.study, st.attributes FROM studies st WHERE ${terms.sql.join(' AND ')}
@@ -174,7 +182,7 @@ export function holdingsOf({ db, files }: Pick<Archive, 'db' | 'files'>): Holdin
     },
     series(among, after = 0) {
       const terms = restricted(among, true);
-      terms.add(`EXISTS (SELECT 1 FROM instances i WHERE ${CURRENT})`);
+      terms.add(`EXISTS (SELECT 1 FROM instances i WHERE ${current})`);
       terms.add('s.id > ?', after);
       if (among.sops) {
         terms.add(
@@ -191,7 +199,7 @@ export function holdingsOf({ db, files }: Pick<Archive, 'db' | 'files'>): Holdin
     },
     heldIn(of, sops) {
       const terms = new Terms();
-      terms.add('i.series_id = ? AND i.current = 1', of.id);
+      terms.add(`i.series_id = ? AND ${there}`, of.id);
       terms.among('i.sop', sops);
       return db
         .all<InstanceRow & { attributes: string | null }>(
@@ -213,21 +221,21 @@ export function holdingsOf({ db, files }: Pick<Archive, 'db' | 'files'>): Holdin
     seriesOf: (study) => db.all<Row>(`${SERIES} WHERE s.study = ? ORDER BY s.id`, study).map(heldSeries),
     firstOf(seriesId) {
       const row = db.get<InstanceRow>(
-        `${selectInstance} WHERE i.series_id = ? AND i.current = 1 ORDER BY i.id LIMIT 1`,
+        `${selectInstance} WHERE i.series_id = ? AND ${there} ORDER BY i.id LIMIT 1`,
         seriesId,
       );
       return row && toInstance(row);
     },
     countOf: (seriesId) =>
       db.get<{ n: number }>(
-        'SELECT COUNT(*) AS n FROM instances WHERE series_id = ? AND current = 1',
+        `SELECT COUNT(*) AS n FROM instances i WHERE i.series_id = ? AND ${there}`,
         seriesId,
       )!.n,
     sopClassesOf: (study) =>
       db
         .all<{ sop_class: string }>(
           `SELECT DISTINCT i.sop_class FROM instances i JOIN series s ON s.id = i.series_id
-             WHERE s.study = ? AND i.current = 1 ORDER BY i.sop_class`,
+             WHERE s.study = ? AND ${there} ORDER BY i.sop_class`,
           study,
         )
         .map(({ sop_class: sopClass }) => sopClass),

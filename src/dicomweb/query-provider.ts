@@ -10,7 +10,8 @@ import { type ReaderOf, reading } from './read-access.js';
 import { search } from './search.js';
 
 export interface QueryProviderOptions {
-  holdings: Holdings;
+  /** What there is for whoever asks. */
+  holdingsFor(request: Request): Holdings;
   /** The reader's name, or undefined for one who may not read. This machine always may. */
   readerOf: ReaderOf;
   /** Results in one answer, at most; the client asks for more by offset. Default 10,000. */
@@ -39,7 +40,7 @@ function* asJson(results: readonly Buffer[]): Generator<Buffer, void> {
 
 /** QIDO-RS (PS3.18 10.6): searches for studies, series and instances. */
 export function createQueryProvider(options: QueryProviderOptions): Router {
-  const { holdings, readerOf, maxResults = 10_000 } = options;
+  const { holdingsFor, readerOf, maxResults = 10_000 } = options;
 
   async function answer(level: Level, request: Request, response: Response): Promise<void> {
     const offer = chooseType(acceptedBy(request), TYPES);
@@ -48,7 +49,7 @@ export function createQueryProvider(options: QueryProviderOptions): Router {
     const warnings = [...query.warnings];
     const results: Buffer[] = [];
     let bytes = 0;
-    for await (const result of search(query, { holdings, base: baseUrl(request) })) {
+    for await (const result of search(query, { holdings: holdingsFor(request), base: baseUrl(request) })) {
       if (response.destroyed) return; // the client is gone
       if (results.length >= query.limit || bytes >= ANSWER_BYTES) {
         warnings.push('There are additional results that can be requested');

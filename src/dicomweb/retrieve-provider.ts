@@ -20,7 +20,8 @@ import { RequestError } from './store-request.js';
 import { openStored, type StoredObject, wholeFile } from './stored-object.js';
 
 export interface RetrieveProviderOptions {
-  holdings: Pick<Holdings, 'instances'>;
+  /** What there is for whoever asks. */
+  holdingsFor(request: Request): Pick<Holdings, 'instances'>;
   /** The reader's name, or undefined for one who may not read. This machine always may. */
   readerOf: ReaderOf;
   decoder: FrameDecoder;
@@ -179,7 +180,7 @@ async function* bufferChunks(buffer: Buffer): AsyncGenerator<Buffer, void> {
  * WADO-RS (PS3.18 10.4): studies, series, instances, their metadata, frames, renderings and bulk data. Everything is read
  * while it is sent.
  */
-export function createRetrieveProvider({ holdings, readerOf, decoder }: RetrieveProviderOptions): Router {
+export function createRetrieveProvider({ holdingsFor, readerOf, decoder }: RetrieveProviderOptions): Router {
   const router = Router();
   const objects = createOpenObjects();
   const get = (paths: string[], handle: Parameters<typeof reading>[1]) => {
@@ -191,13 +192,13 @@ export function createRetrieveProvider({ holdings, readerOf, decoder }: Retrieve
 
   /** The one instance of the address, opened. */
   const objectOf = async (request: Request): Promise<StoredObject> => {
-    const { instances } = resourceOf(holdings, keyOf(request));
+    const { instances } = resourceOf(holdingsFor(request), keyOf(request));
     return refusing(500, () => objects.open(instances[0]!));
   };
 
   get([study, series, instance], async (request, response) => {
     const key = keyOf(request);
-    const { instances, partial } = resourceOf(holdings, key);
+    const { instances, partial } = resourceOf(holdingsFor(request), key);
     const offer = choose(acceptedBy(request), (wanted) =>
       offerDicom(wanted, instances, key.sop !== undefined),
     );
@@ -233,7 +234,7 @@ export function createRetrieveProvider({ holdings, readerOf, decoder }: Retrieve
   });
 
   get([`${study}/metadata`, `${series}/metadata`, `${instance}/metadata`], async (request, response) => {
-    const { instances, partial } = resourceOf(holdings, keyOf(request));
+    const { instances, partial } = resourceOf(holdingsFor(request), keyOf(request));
     const offer = chooseType(acceptedBy(request), JSON_TYPES);
     if (!offer) throw notAcceptable(JSON_TYPES.map(({ type }) => type).join(', '));
     const base = baseUrl(request);

@@ -2,12 +2,14 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, readFile, rename, rm, stat, unlink, writeFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve, sep } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Agent, type Dispatcher as HttpDispatcher, request } from 'undici';
 import { digestOf, digestOfFile } from '../archive/index.js';
+import { createHttpClient, discard, type HttpRequest } from './http-client.js';
 import {
   type CorrectionFailure,
   type CorrectionJob,
@@ -53,7 +55,7 @@ export interface GatewayClient {
   ): Promise<boolean>;
   /** @throws GatewayAway */
   sayFailed(gateway: GatewayPresence, instance: number, failure: CorrectionFailure): Promise<boolean>;
-  close(): Promise<void>;
+  close(): void;
 }
 
 /** Larger sources are worked on as files. */
@@ -66,27 +68,19 @@ const GIVE_BACK_PAUSES_MS = [100, 500, 2000, 5000, 10_000];
 const none = async () => {};
 
 export function createGatewayClient(o: GatewayClientOptions): GatewayClient {
-  const agent = new Agent({
-    connect: { timeout: 5000 },
-    headersTimeout: SILENCE_MS,
-    bodyTimeout: SILENCE_MS,
-    connections: 64,
-    pipelining: 1,
-  });
+  const http = createHttpClient({ connections: 64, silenceMs: SILENCE_MS, connectMs: 5000 });
   const authorization = `Bearer ${o.secret}`;
 
   async function ask(
     gateway: GatewayPresence,
     path: string,
-    options: Partial<Pick<HttpDispatcher.RequestOptions, 'method' | 'headers' | 'body'>> = {},
-  ): Promise<HttpDispatcher.ResponseData> {
-    let answer: HttpDispatcher.ResponseData;
+    options: HttpRequest = {},
+  ): Promise<IncomingMessage> {
+    let answer: IncomingMessage;
     try {
-      answer = await request(`${gateway.url.replace(/\/$/, '')}${path}`, {
-        dispatcher: agent,
-        method: 'GET',
+      answer = await http.ask(`${gateway.url.replace(/\/$/, '')}${path}`, {
         ...options,
-        headers: { authorization, ...(options.headers as Record<string, string> | undefined) },
+        headers: { authorization, ...options.headers },
       });
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
@@ -94,15 +88,15 @@ export function createGatewayClient(o: GatewayClientOptions): GatewayClient {
         `gateway ${gateway.name} cannot be reached at ${gateway.url}: ${code ?? message}`,
       );
     }
-    const { statusCode } = answer;
+    const { statusCode = 0 } = answer;
     if (statusCode === 401 || statusCode === 403) {
-      await answer.body.dump();
+      await discard(answer);
       throw new GatewayAway(
         `gateway ${gateway.name} refuses this worker (${statusCode}): distribution.token must be the same on both`,
       );
     }
     if (statusCode >= 500) {
-      await answer.body.dump();
+      await discard(answer);
       throw new GatewayAway(`gateway ${gateway.name} answered ${statusCode}`);
     }
     return answer;
@@ -137,15 +131,15 @@ export function createGatewayClient(o: GatewayClientOptions): GatewayClient {
   async function fromNetwork(gateway: GatewayPresence, job: CorrectionJob): Promise<Source> {
     const path = `/dicom-web/studies/${job.study}/series/${job.series}/instances/${job.sop}`;
     const answer = await ask(gateway, path, { headers: { accept: 'application/dicom; transfer-syntax=*' } });
-    const { body, statusCode, headers } = answer;
+    const { statusCode, headers } = answer;
     if (statusCode !== 200) {
-      await body.dump();
+      await discard(answer);
       throw new SourceUnusable(`gateway ${gateway.name} does not give the source (${statusCode})`);
     }
     try {
       if (!(Number(headers['content-length']) <= IN_MEMORY_BYTES))
-        return await checked(await toFile(body), job);
-      return await checked({ of: { bytes: Buffer.from(await body.arrayBuffer()) }, release: none }, job);
+        return await checked(await toFile(answer), job);
+      return await checked({ of: { bytes: await buffer(answer) }, release: none }, job);
     } catch (error) {
       if (error instanceof SourceUnusable) throw error;
       throw new GatewayAway(`gateway ${gateway.name} broke off: ${(error as Error).message}`);
@@ -180,7 +174,7 @@ export function createGatewayClient(o: GatewayClientOptions): GatewayClient {
       },
       body: exchanged === undefined ? file : JSON.stringify({ file: exchanged }),
     });
-    await answer.body.dump();
+    await discard(answer);
     if (answer.statusCode === 204) return true;
     if (answer.statusCode === 409) return false;
     throw new GatewayAway(`gateway ${gateway.name} did not take the derived instance (${answer.statusCode})`);
@@ -234,10 +228,10 @@ export function createGatewayClient(o: GatewayClientOptions): GatewayClient {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ ...failure, message: failure.message.slice(0, 2000) }),
       });
-      await answer.body.dump();
+      await discard(answer);
       return answer.statusCode === 204;
     },
-    close: () => agent.destroy(),
+    close: () => http.close(),
   };
 }
 

@@ -268,7 +268,7 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
       stopping.abort(new Error('the worker is stopping'));
       for (const worker of workers) void worker.disconnect().catch(() => {});
       redis.close();
-      await client.close();
+      client.close();
     },
   };
 }

@@ -21,7 +21,7 @@ import {
   RetryLater,
   type RetryPolicy,
 } from '../queue/index.js';
-import type { PipelineEmitter, SeriesTracker } from '../series/index.js';
+import { keptSafeguards, type PipelineEmitter, type SeriesTracker } from '../series/index.js';
 
 /** What the correction folder's Corrector gives back for one instance. */
 export interface CorrectedFile {
@@ -59,8 +59,8 @@ export interface Model<D> {
     }): Promise<CorrectedFile>;
   };
   /** A function of the instance as it is in the archive, the model's version and the configuration: nothing else. */
-  derivation(source: Instance): D;
-  /** What the rule that sent the instance here wants flagged, skipped or passed through. */
+  derivation(source: Instance, safeguards: Safeguards | undefined): D;
+  /** What the rule of now wants flagged, skipped or passed through: for a series that keeps nothing of its own. */
   safeguards?(source: Instance): Safeguards;
   /**
    * The corrector is in another process, which takes only what has the source's digest and gives back a file that is
@@ -109,6 +109,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
   const { archive, queue, tracker, events } = o;
   const { db } = archive;
   let pausedUntil: number | undefined;
+  type How = { derivation: D; safeguards: Safeguards | undefined };
 
   async function correct(job: Job, context: JobContext): Promise<void> {
     const source = archive.get(Number(job.payload.instance));
@@ -116,9 +117,11 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     const model = o.models.get(source.model ?? '');
     if (model === undefined) throw new PermanentFailure(`model "${source.model}" is not loaded`);
     if (model.elsewhere !== true || source.damage !== undefined) await refuseDamaged(source);
-    const derivation = model.derivation(source);
+    // As schema and tracker have kept them: the configuration's own.
+    const kept = keptSafeguards(db, source.seriesId, source.rule ?? '') as Safeguards | undefined;
+    const safeguards = kept ?? model.safeguards?.(source);
     try {
-      await derive(source, derivation, model, context);
+      await derive(source, { derivation: model.derivation(source, safeguards), safeguards }, model, context);
     } catch (error) {
       if (error instanceof Outdated) return;
       if (model.elsewhere === true) await refuseDamaged(source);
@@ -145,15 +148,10 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     if (damage !== undefined) throw new Damaged(`${damage}; send the object again`);
   }
 
-  async function derive(
-    source: Instance,
-    derivation: D,
-    model: Model<D>,
-    context: JobContext,
-  ): Promise<void> {
+  async function derive(source: Instance, how: How, model: Model<D>, context: JobContext): Promise<void> {
     const uids = o.dicom.derivedUids(
       { seriesInstanceUid: source.series, sopInstanceUid: source.sop },
-      derivation,
+      how.derivation,
     );
     const finish = (derived: Instance) => {
       const now = db.get<{ current: number }>('SELECT current FROM instances WHERE id = ?', source.id);
@@ -170,7 +168,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     }
     const scratch = archive.files.scratchPath();
     try {
-      await deriveAnew(source, derivation, model, { context, uids, finish, scratch });
+      await deriveAnew(source, how, model, { context, uids, finish, scratch });
     } finally {
       if (model.elsewhere !== true) await rm(scratch, { force: true });
     }
@@ -178,7 +176,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
 
   async function deriveAnew(
     source: Instance,
-    derivation: D,
+    { derivation, safeguards }: How,
     model: Model<D>,
     {
       context,
@@ -196,7 +194,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       path: source.path,
       derivation,
       scratch,
-      ...(model.safeguards && { safeguards: model.safeguards(source) }),
+      ...(safeguards && { safeguards }),
       signal: context.signal,
       source,
     });

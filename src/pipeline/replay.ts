@@ -4,7 +4,14 @@ import type { Archive, Instance } from '../archive/index.js';
 import type { Delivery } from '../delivery/index.js';
 import { correctKind, type ObjectReader, routingOf } from '../intake/index.js';
 import type { Queue } from '../queue/index.js';
-import { classify, deliveryKind, type Rule, type SeriesIndex, type SeriesTracker } from '../series/index.js';
+import {
+  classify,
+  deliveryKind,
+  keepSafeguards,
+  type Rule,
+  type SeriesIndex,
+  type SeriesTracker,
+} from '../series/index.js';
 
 export interface Replayed {
   /** Instances that are corrected (again). */
@@ -66,7 +73,16 @@ export async function replaySeries<D>(
         routing.priority ?? 0,
         instance.id,
       );
-      const hold = o.rules.find(({ name }) => name === routing.rule)?.hold === 'until accepted' ? 1 : 0;
+      const rule = o.rules.find(({ name }) => name === routing.rule);
+      const hold = rule?.hold === 'until accepted' ? 1 : 0;
+      keepSafeguards(
+        db,
+        db.get<{ id: number; safeguards: string | null }>(
+          'SELECT id, safeguards FROM series WHERE id = ?',
+          view.id,
+        )!,
+        rule,
+      );
       db.run(
         'UPDATE series SET rule = COALESCE(rule, ?), hold = MAX(hold, ?) WHERE id = ?',
         routing.rule ?? null,

@@ -13,7 +13,7 @@ export interface RetentionLimits {
   space?: number | undefined;
   /** Bytes that are to stay free on the archive's disk. Default: none. */
   free?: number | undefined;
-  /** Milliseconds for which the UIDs of what was removed are kept. */
+  /** Milliseconds for which the UIDs of what was removed, and what people decided about it, are kept. */
   remember: number;
   /** Milliseconds between two looks. */
   interval: number;
@@ -83,6 +83,11 @@ export function createRetention(
     const isShort = await measure();
     removed += await remove('space', Number.MAX_SAFE_INTEGER, async () => !(await isShort()));
     db.run('DELETE FROM removed WHERE removed_at < ?', now - limits.remember);
+    // What people decided is known for as long as the series is.
+    db.run(
+      `DELETE FROM reviews WHERE NOT EXISTS (SELECT 1 FROM series s WHERE s.study = reviews.study AND s.series = reviews.series)
+         AND NOT EXISTS (SELECT 1 FROM removed r WHERE r.study = reviews.study AND r.series = reviews.series)`,
+    );
     return removed;
   }
 

@@ -11,6 +11,7 @@ import {
   queryRetrieveProviders,
   type RetrievedInstance,
 } from '../dimse/index.js';
+import { WITHHELD } from '../series/index.js';
 import { IdentifierError, retrieveKeys, type UniqueKeys } from './model.js';
 import { search } from './search.js';
 import { createTranscoder, type Transcoder } from './transcoder.js';
@@ -88,7 +89,7 @@ function refusalOf(error: unknown): unknown {
   return new QueryRefused(QueryStatus.identifierDoesNotMatch, error.message);
 }
 
-/** Every current instance under the identifier's unique keys. */
+/** Every current instance under the identifier's unique keys, but for what a person's decision keeps here. */
 function select(
   archive: Archive,
   transcoder: Transcoder,
@@ -105,7 +106,7 @@ function select(
   const rows = archive.db.all<{ id: number; sop: string; sop_class: string; transfer_syntax: string }>(
     `SELECT i.id, i.sop, i.sop_class, i.transfer_syntax
      FROM instances i JOIN series s ON s.id = i.series_id JOIN studies st ON st.study = s.study
-     WHERE i.current = 1
+     WHERE i.current = 1 AND NOT ${WITHHELD}
        AND (?1 IS NULL OR st.patient_id IN (SELECT value FROM json_each(?1)))
        AND (?2 IS NULL OR st.study IN (SELECT value FROM json_each(?2)))
        AND (?3 IS NULL OR s.series IN (SELECT value FROM json_each(?3)))

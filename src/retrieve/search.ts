@@ -14,6 +14,7 @@ import {
   strings,
   US_OR_SS,
 } from '../dicom/index.js';
+import { WITHHELD } from '../series/index.js';
 import { matches, rangeOf } from './matching.js';
 import { type Level, levelOf, type Root, type UniqueKeys, uniqueKeys } from './model.js';
 
@@ -85,7 +86,7 @@ function keysOf(identifier: DataSet): Key[] {
     });
 }
 
-const CURRENT = 'i.series_id = s.id AND i.current = 1 AND i.attributes IS NOT NULL';
+const CURRENT = `i.series_id = s.id AND i.current = 1 AND i.attributes IS NOT NULL AND NOT ${WITHHELD}`;
 
 const FROM: Record<Level, string> = {
   PATIENT: `SELECT MIN(st.id) AS id, st.study, NULL AS series, st.patient_id, st.attributes AS study_attributes,

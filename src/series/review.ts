@@ -24,12 +24,24 @@ export function releasedUpto(row: { hold: number; verdict: Verdict | null; accep
   return row.hold === 0 ? Number.MAX_SAFE_INTEGER : row.accepted_upto;
 }
 
-/** All reviews of a series, the latest first. */
-export function reviewsOf(archive: Pick<Archive, 'db'>, seriesId: number): Review[] {
+/**
+ * SQL: whether a person's decision keeps the instance `i` here, as {@link releasedUpto} has it. It is then neither
+ * delivered nor handed out to those who pull.
+ */
+export const WITHHELD = `EXISTS (SELECT 1 FROM instances o JOIN series h ON h.id = o.series_id
+  WHERE o.id = i.derived_from AND (h.verdict = 'rejected' OR (h.hold = 1 AND i.id > h.accepted_upto)))`;
+
+/** All reviews of a series, the latest first; also of one that retention has removed. */
+export function reviewsOf(
+  archive: Pick<Archive, 'db'>,
+  { study, series }: { study?: string; series: string },
+): Review[] {
   return archive.db
     .all<Review>(
-      'SELECT verdict, comment, reviewer, at FROM reviews WHERE series_id = ? ORDER BY id DESC',
-      seriesId,
+      `SELECT verdict, comment, reviewer, at FROM reviews WHERE series = ?1 AND (?2 IS NULL OR study = ?2)
+       ORDER BY id DESC`,
+      series,
+      study ?? null,
     )
     .map((review) => ({ ...review }));
 }
@@ -50,8 +62,9 @@ export async function reviewSeries(
   const at = clock.now();
   return db.commit(() => {
     db.run(
-      'INSERT INTO reviews (series_id, verdict, comment, reviewer, at) VALUES (?, ?, ?, ?, ?)',
-      series.id,
+      'INSERT INTO reviews (study, series, verdict, comment, reviewer, at) VALUES (?, ?, ?, ?, ?, ?)',
+      series.study,
+      series.series,
       verdict,
       comment,
       reviewer,

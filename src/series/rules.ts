@@ -20,6 +20,8 @@ export interface Rule {
   complete?: { quiet?: number | undefined; maxAge?: number | undefined } | undefined;
   /** `until accepted`: nothing is delivered before a person has looked and accepted. Default `no`. */
   hold?: 'no' | 'until accepted' | undefined;
+  /** What the correction is to flag, skip and pass through; nothing is known about it here. */
+  safeguards?: object | undefined;
   /** Higher is corrected and delivered first. Default 0. */
   priority?: number | undefined;
 }

@@ -8,6 +8,7 @@ import { completion, type ExpectedCount, type Openness } from './completeness.js
 import type { PipelineEmitter } from './events.js';
 import { releasedUpto, type Verdict } from './review.js';
 import type { Rule } from './rules.js';
+import { keepSafeguards } from './safeguards.js';
 import { type SeriesFacts, type SeriesState, stateOf } from './state.js';
 
 export interface CompletenessDefaults {
@@ -57,6 +58,7 @@ interface SeriesRow {
   hold: number;
   verdict: Verdict | null;
   accepted_upto: number;
+  safeguards: string | null;
 }
 
 /** In `expected`: headers of the series contradict each other. */
@@ -104,6 +106,7 @@ export function createSeriesTracker(
       rule?.hold === 'until accepted' ? 1 : 0,
       id,
     );
+    keepSafeguards(db, row, rule);
     if (reopened) {
       archive.audit('series reopened by a late instance', { study: row.study, series: row.series });
       setState(row, 'receiving', '');

@@ -36,6 +36,8 @@ export interface SeriesView {
   review?: Review;
   /** Derived instances that the safeguards flagged. */
   flagged: number;
+  /** What the safeguards remarked, with how many derived instances. */
+  remarks: { kind: string; count: number }[];
 }
 
 export interface DestinationView {
@@ -148,13 +150,22 @@ export function createSeriesIndex(archive: Archive, queue: Queue): SeriesIndex {
         )
         .map((left) => ({ ...left })),
       hold: row.hold === 1,
-      ...(row.verdict !== null && { review: reviewsOf(archive, row.id)[0]! }),
+      ...(row.verdict !== null && { review: reviewsOf(archive, row)[0]! }),
       flagged: db.get<{ n: number }>(
         `SELECT COUNT(*) AS n FROM instances d JOIN instances i ON i.id = d.derived_from
          WHERE i.series_id = ? AND i.current = 1 AND d.current = 1 AND d.flags IS NOT NULL
            AND EXISTS (SELECT 1 FROM json_each(d.flags) WHERE json_extract(value, '$.kind') != 'skipped')`,
         row.id,
       )!.n,
+      remarks: db
+        .all<{ kind: string; count: number }>(
+          `SELECT json_extract(f.value, '$.kind') AS kind, COUNT(DISTINCT d.id) AS count
+           FROM instances i JOIN instances d ON d.derived_from = i.id, json_each(d.flags) f
+           WHERE i.series_id = ? AND i.current = 1 AND d.current = 1 AND d.flags IS NOT NULL
+           GROUP BY kind ORDER BY kind`,
+          row.id,
+        )
+        .map((remark) => ({ ...remark })),
     };
   }
 

@@ -37,7 +37,7 @@ export interface ApiParts {
     series: string,
     review: Pick<ReviewView, 'verdict' | 'comment' | 'reviewer'>,
   ): Promise<ReviewView | undefined>;
-  /** All reviews, the latest first. */
+  /** All reviews, the latest first; also of a series that was removed. */
   reviews(series: string): ReviewView[] | undefined;
   status(): StatusView | Promise<StatusView>;
   /** Absent where the server was started without a configuration file. */

@@ -6,10 +6,17 @@ import { principalOf } from './access-guard.js';
 export interface Disclosures {
   /** Somebody saw something of a study; its own UID is known, or that of a series, or an instance's id. */
   viewed(principal: Principal, what: { study?: string; series?: string; instance?: number }): void;
-  /** Somebody searched; `query` is the request's own, and may name a patient. */
+  /** Somebody searched, here or at a source; `query` is the request's own, and may name a patient. */
   queried(principal: Principal, query: string): void;
   /** Somebody decided about a series. */
-  acted(principal: Principal, action: 'accept' | 'reject' | 'retry', series: string): void;
+  acted(principal: Principal, action: 'accept' | 'reject' | 'retry' | 'rate', series: string): void;
+}
+
+type Telling = (to: Disclosures, principal: Principal) => void;
+
+/** Says what an answer discloses where its address does not: a blinded case has neither study nor series in it. */
+export function discloses(response: Response, tell: Telling): void {
+  response.locals.discloses = tell;
 }
 
 type Hear = (
@@ -48,6 +55,13 @@ const DISCLOSING: readonly [method: string, path: RegExp, hear: Hear][] = [
     /^\/api\/instances\/(\d{1,9})(?:\/.*)?$/,
     (to, principal, _request, [, id]) => to.viewed(principal, { instance: Number(id) }),
   ],
+  // The source is searched for it, and what it finds comes here.
+  [
+    'POST',
+    /^\/api\/fetch$/,
+    (to, principal, { body, originalUrl }) =>
+      to.queried(principal, `${originalUrl} ${JSON.stringify(body ?? {})}`),
+  ],
   [
     'POST',
     /^\/api\/series\/retry$/,
@@ -78,6 +92,8 @@ export function disclosing(to: Disclosures) {
     response.once('finish', () => {
       const principal = principalOf(response);
       if (!principal || response.statusCode >= 400) return;
+      const tell = response.locals.discloses as Telling | undefined;
+      if (tell) return tell(to, principal);
       for (const [expected, pattern, hear] of DISCLOSING) {
         const match = method === expected ? pattern.exec(path) : null;
         if (!match) continue;

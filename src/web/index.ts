@@ -3,6 +3,7 @@ export { aboutSeries, type PatientDisplay } from './about.js';
 export { principalOf, type Refusals } from './access-guard.js';
 export type { ApiParts } from './api.js';
 export { createWebApp, type WebApp, type WebParts } from './app.js';
+export { isAtPage, maskedDicomWeb } from './at-page.js';
 export {
   ClientError,
   listSeries,

@@ -212,7 +212,9 @@ export function viewsOfPipeline(
 
     reviews(series) {
       const view = pipeline.series.get(series);
-      return view && reviewsOf(archive, view.id);
+      if (view) return reviewsOf(archive, view);
+      const kept = reviewsOf(archive, { series });
+      return kept.length > 0 ? kept : undefined;
     },
 
     async retry(series) {

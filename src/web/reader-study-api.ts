@@ -9,6 +9,7 @@ import {
   type Scores,
   statisticsCsv,
 } from '../reader-study/index.js';
+import { discloses } from './disclosure.js';
 import { windowOf } from './preview.js';
 import { loggedInName, readerName } from './principal.js';
 import type { CaseView, ImageView, ReaderStudyView, SeriesView, SliceView } from './views.js';
@@ -142,6 +143,7 @@ export function createReaderStudyApi(parts: ReaderStudyParts): Router {
     const turn = studies.next(id, reader);
     const about = turn && studies.turn(id, reader, turn.token);
     if (!turn || !about) return void response.json({ ...counts, case: null });
+    discloses(response, (to, who) => to.viewed(who, { study: about.study, series: about.series }));
     const frames = framesOf((await parts.slices(about.series)) ?? []);
     const middle = frames[Math.floor(frames.length / 2)];
     if (!middle) return refuse(response, 409, 'the next case has no corrected slices any more');
@@ -171,6 +173,7 @@ export function createReaderStudyApi(parts: ReaderStudyParts): Router {
     const of = side === turn.correctedSide ? 'derived' : 'source';
     const pixels = at && (await parts.pixels(at.slice.id, of, at.frame));
     if (!pixels) return refuse(response, 404, 'there is no such slice');
+    discloses(response, (to, who) => to.viewed(who, { study: turn.study, series: turn.series }));
     response.set('Content-Type', 'application/octet-stream');
     response.send(Buffer.from(pixels.buffer, pixels.byteOffset, pixels.byteLength));
   });
@@ -184,6 +187,7 @@ export function createReaderStudyApi(parts: ReaderStudyParts): Router {
     if (!answer)
       return refuse(response, 400, 'preferred, and scores from 1 to 5 for both sides, must be given');
     await studies.rate(id, reader, turn, answer);
+    discloses(response, (to, who) => to.acted(who, 'rate', turn.series));
     response.status(201).json({ rated: studies.rated(id, reader) });
   });
 

@@ -20,7 +20,8 @@ export function securityHeaders(_request: Request, response: Response, next: Nex
     'Content-Security-Policy': CONTENT_SECURITY_POLICY,
     'X-Content-Type-Options': 'nosniff',
     'X-Frame-Options': 'DENY',
-    'Referrer-Policy': 'no-referrer',
+    // With no-referrer a browser would send forms with `Origin: null`, and no login could be told from a stranger's.
+    'Referrer-Policy': 'same-origin',
     'Cross-Origin-Resource-Policy': 'same-origin',
     'Cross-Origin-Opener-Policy': 'same-origin',
     'Permissions-Policy': 'camera=(), microphone=(), geolocation=()',
@@ -125,7 +126,7 @@ export function crossOrigin(origins: readonly string[]) {
 /** Whether a browser says that a page of this origin asked: it sends one of the two headers with every form and fetch. */
 export function comesFromHere(request: Request): boolean {
   const origin = request.get('origin');
-  if (origin !== undefined) return hostOf(origin) === request.get('host');
+  if (origin !== undefined && origin !== 'null') return hostOf(origin) === request.get('host');
   return request.get('sec-fetch-site') === 'same-origin';
 }
 
@@ -137,11 +138,10 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
  */
 export function sameOrigin(request: Request, response: Response, next: NextFunction): void {
   const site = request.get('sec-fetch-site');
-  const origin = request.get('origin');
   const foreign =
     response.locals.crossOrigin !== true &&
     ((site !== undefined && site !== 'same-origin' && site !== 'none') ||
-      (origin !== undefined && hostOf(origin) !== request.get('host')));
+      (request.get('origin') !== undefined && !comesFromHere(request)));
   if (foreign && !SAFE_METHODS.has(request.method)) {
     response.status(403).json({ error: 'requests from pages of other sites are refused' });
   } else {

@@ -24,6 +24,8 @@ export interface SeriesView {
   review?: ReviewView;
   /** Corrected instances that the safeguards flagged. */
   flagged?: number;
+  /** What they remarked, with how many instances: residual, contrast, matrix, orientation, skipped. */
+  remarks?: { kind: string; count: number }[];
   /** Absent before the index knows the series. */
   about?: AboutView;
 }
@@ -131,6 +133,15 @@ export interface ProvenanceView {
   at?: string;
 }
 
+/** Who uses the page, as far as the server knows. */
+export interface SessionView {
+  /** Whether anybody has to log in. */
+  configured: boolean;
+  name?: string;
+  role?: 'viewer' | 'technologist' | 'admin' | 'reader' | 'sender' | 'monitor' | 'worker';
+  by?: 'open' | 'session' | 'proxy' | 'token' | 'peer';
+}
+
 /** The server as a whole. */
 export interface StatusView {
   version: string;
@@ -147,6 +158,8 @@ export interface StatusView {
   }[];
   archive: { bytes: number; freeBytes?: number };
   series: Partial<Record<SeriesView['state'], number>>;
+  /** What is wrong with the server now, in sentences; the configuration's own problem apart. */
+  problems: readonly string[];
   /** Where the server was started with a configuration file. */
   configuration?: ConfigurationView;
 }

@@ -171,6 +171,36 @@ test('Dockerfiles: no problem is known to their language server, and what they c
   assert.notEqual(validate('FORM x\n').length, 0, 'the check can fail');
 });
 
+/** Whether a pattern of .dockerignore leaves a path out: a path, or a name at any depth. */
+function leftOut(patterns: readonly string[], path: string): boolean {
+  const parts = path.split('/');
+  return patterns.some((pattern) => {
+    if (!pattern.startsWith('**/')) return path === pattern || path.startsWith(`${pattern}/`);
+    const name = pattern.slice(3);
+    return parts.some((part) => (name.startsWith('*') ? part.endsWith(name.slice(1)) : part === name));
+  });
+}
+
+test('.dockerignore: what the build of the images compiles imports nothing that is left out; no secret goes in', () => {
+  const patterns = readFileSync(join(project, '.dockerignore'), 'utf8').trim().split('\n');
+  const importsOf = (ignored: readonly string[]) =>
+    ['src', 'training', 'demo', 'test'].flatMap((folder) =>
+      readdirSync(join(project, folder), { recursive: true, encoding: 'utf8' })
+        .map((path) => join(folder, path))
+        .filter((path) => /\.tsx?$/.test(path) && !leftOut(ignored, path))
+        .flatMap((path) =>
+          [...readFileSync(join(project, path), 'utf8').matchAll(/(?:from|import\() ?'(\.[^']+)'/g)].map(
+            ([, to]) => ({ path, to: join(path, '..', to!) }),
+          ),
+        )
+        .filter(({ to }) => leftOut(ignored, to)),
+    );
+  assert.deepEqual(importsOf(patterns), []);
+  assert.notDeepEqual(importsOf(patterns.filter((pattern) => pattern !== 'training/test')), []);
+  for (const path of ['deploy/compose/secrets/worker-token', 'var/mcnet.sqlite', 'bin/node_modules/x'])
+    assert.ok(leftOut(patterns, path), path);
+});
+
 interface Manifest {
   apiVersion: string;
   kind: string;

@@ -19,8 +19,7 @@ test('SIGHUP and a changed file: other peers, other destinations, other rules, w
   at.write({ port: other.port, peer: 'SECOND', to: 'vna' });
   process.kill(server.pid, 'SIGHUP');
   const read = () => server.lines('the configuration was read again');
-  await eventually('the file is read', () => read()[0]);
-  assert.equal(read()[0]!.why, 'SIGHUP');
+  await eventually('the file is read', () => read().find(({ why }) => why === 'SIGHUP'));
   assert.equal(await echo(server, 'SECOND'), 0);
   assert.notEqual(await echo(server, 'FIRST'), 0);
   await ended(server, await send(server, at.folder, 'SECOND'), 'delivered');
@@ -33,6 +32,15 @@ test('SIGHUP and a changed file: other peers, other destinations, other rules, w
     (await echo(server, 'THIRD')) === 0 ? true : undefined,
   );
   assert.equal(read().at(-1)!.why, 'the file changed');
+
+  at.write({ port: one.port, peer: 'THIRD' }, (text) =>
+    text.replace('complete:', 'safeguards: { maxResidual: 0, domain: off }, complete:'),
+  );
+  await eventually('the safeguards are read', () => (read().length > 2 ? true : undefined));
+  await eventually('they are in force', async () => {
+    const { remarks } = await ended(server, await send(server, at.folder, 'THIRD'), 'delivered');
+    return remarks.some(({ kind, count }) => kind === 'residual' && count === 3) || undefined;
+  });
   assert.equal(await server.kill('SIGTERM'), 0);
 });
 

@@ -1,9 +1,10 @@
 /** Every flow of the page in Chromium, on real series: looking, reviewing, rating. */
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
+import { openUsers } from '../../src/access/index.js';
 import {
   canvasOf,
   checkAccessibility,
@@ -17,6 +18,8 @@ import { sharedSeries } from '../peers/support/data.js';
 import { type McnetServer, modelsFolder, startMcnet } from '../peers/support/mcnet.js';
 import { eventually, needPrograms, runProgram, temporaryFolder } from '../peers/support/process.js';
 import { startStorescp } from '../peers/support/storescp.js';
+
+const PASSWORD = 'correct horse battery';
 
 async function send(server: McnetServer, paths: readonly string[]): Promise<void> {
   const to = ['-aec', 'MCNET', '+sd', '+r', '127.0.0.1', String(server.dicomPort)];
@@ -286,6 +289,158 @@ test('flagged slices are shown, passed through and counted; a rejected series st
   assert.deepEqual(complaints, []);
 });
 
+test('people log in and out; a viewer looks and does not decide; what is wrong with the server stands on the page', async (t) => {
+  if (!needPrograms(t, 'chromium', 'dcmsend', 'dcmodify', 'storescp')) return;
+  const files = sharedSeries(t, 'a12');
+  if (!files) return;
+  const folder = temporaryFolder(t, 'login');
+  const users = join(folder, 'users.json');
+  for (const [name, role] of [
+    ['maria', 'technologist'],
+    ['victor', 'viewer'],
+  ] as const) {
+    await openUsers(users).add(name, role, PASSWORD);
+  }
+  const models = await modelsFolder(folder);
+  const pacs = await startStorescp(t);
+  const server = await startMcnet(
+    t,
+    folder,
+    `models: ${models}
+engine: cpu
+page: { patient: masked }
+access: { users: ${users} }
+destinations:
+  pacs: { dimse: { aeTitle: PACS, host: 127.0.0.1, port: ${pacs.port} } }
+rules:
+  - { name: held, when: { Modality: MR }, model: tiny, to: [pacs], hold: until accepted, complete: { quiet: 1s } }
+`,
+  );
+  const browser = await startBrowser(t);
+  const named = files.slice(0, 3).map((path, i) => {
+    const copy = join(folder, `${i}.dcm`);
+    copyFileSync(path, copy);
+    return copy;
+  });
+  const patient = ['PatientName=Secret^Person', 'PatientID=SECRET-ID', 'PatientBirthDate=19010203'];
+  const { code, stderr } = await runProgram('dcmodify', [
+    '-nb',
+    ...patient.flatMap((text) => ['-i', text]),
+    ...named,
+  ]);
+  assert.equal(code, 0, stderr);
+  await send(server, named);
+  /** Whatever the pages are answered, but what they could only be refused. */
+  const bodies: Promise<string>[] = [];
+  const listen = (page: Page) =>
+    page.on('response', (response) => {
+      if (/^\/(api|dicom-web)\//.test(new URL(response.url()).pathname) && !/events$/.test(response.url()))
+        bodies.push(
+          response.body().then(
+            (body) => body.toString('latin1'),
+            () => '',
+          ),
+        );
+    });
+  const logIn = async (page: Page, name: string) => {
+    await page.fill('#name', name);
+    await page.fill('#password', PASSWORD);
+    await page.click('button[type=submit]');
+    await page.waitForSelector(`header .person:has-text("${name}")`);
+  };
+
+  const viewer = await openPage(browser, `${server.url}/`);
+  listen(viewer.page);
+  await checkAccessibility(viewer.page, 'the login page');
+  await logIn(viewer.page, 'victor');
+  await viewer.page.waitForSelector('tbody[aria-label="Needs a look"] a.open');
+  await checkAccessibility(viewer.page, 'the worklist of a viewer');
+  assert.equal(await viewer.page.locator('tbody button, tbody a.button').count(), 0);
+  await viewer.page.click('a.open');
+  await viewer.page.waitForSelector('.pane.second .canvas[data-shown]');
+  await viewer.page.waitForSelector('.review:has-text("Technologists decide")');
+  assert.equal(await viewer.page.locator('.review .decide button.accept').isDisabled(), true);
+  await viewer.page.keyboard.press('a');
+  assert.equal(await viewer.page.locator('dialog[open]').count(), 0);
+
+  const { page, complaints } = await openPage(browser, `${server.url}/`);
+  listen(page);
+  await logIn(page, 'maria');
+  await page.click('tbody a.button:has-text("Review")');
+  await page.waitForSelector('.pane.second .canvas[data-shown]');
+  await page.keyboard.press('i');
+  await page.keyboard.press('a');
+  await page.fill('dialog[open] textarea', 'good');
+  await page.click('dialog[open] button[type=submit]');
+  await page.waitForSelector('.reviews:has-text("maria")');
+  await page.keyboard.press('Escape');
+
+  // Nothing that the page has asked for names the patient of this series, and nothing that it could ask for would.
+  const headers = await page.evaluate(
+    `fetch('dicom-web/studies').then(async (answer) => answer.status + ' ' + await answer.text())`,
+  );
+  assert.match(String(headers), /^403 /);
+  const answers = await Promise.all(bodies);
+  assert.ok(answers.some((body) => body.includes('FSE PD AXIAL OBL')));
+  for (const body of answers) assert.doesNotMatch(body, /secret|19010203/i);
+
+  const file = join(folder, 'mcnet.yaml');
+  const good = readFileSync(file, 'utf8');
+  writeFileSync(file, good.replace('to: [pacs]', 'to: [pasc]'));
+  for (const each of [page, viewer.page])
+    await each.waitForSelector('[role=alert]:has-text("did you mean \\"pacs\\"")');
+  await checkAccessibility(page, 'a configuration that cannot be used');
+  writeFileSync(file, `${good}log: { level: debug }\n`);
+  await page.waitForSelector('[role=alert]', { state: 'detached' });
+  await page.waitForSelector('.notices [role=status]:has-text("log.level")');
+
+  // The other window of the person is told, and leads back to where it was.
+  const other = await page.context().newPage();
+  await other.goto(`${server.url}/`);
+  await other.click('a.open');
+  await other.waitForSelector('.series-head h1');
+  await page.click('button:has-text("Log out")');
+  await page.waitForSelector('#password');
+  await other.waitForSelector('[role=alert]:has-text("You are logged out")');
+  await other.click('[role=alert] a:has-text("Log in")');
+  await logIn(other, 'maria');
+  await other.waitForSelector('.series-head h1');
+  const trail = readFileSync(join(folder, 'var', 'audit', 'audit.xml'), 'utf8');
+  for (const code of ['110122', '110123', 'accept']) assert.match(trail, new RegExp(`csd-code="${code}"`));
+  // The refused answer above, and what is refused after the logout, are said on the browser's console.
+  assert.deepEqual(
+    [...complaints, ...viewer.complaints].filter((text) => !/status of 40[13]/.test(text)),
+    [],
+  );
+});
+
+test('what a destination does not take is said with the reason, and sent when a person has it tried again', async (t) => {
+  if (!needPrograms(t, 'chromium', 'dcmsend', 'storescp')) return;
+  const files = sharedSeries(t, 'a12');
+  if (!files) return;
+  const { server, browser, pacs } = await start(
+    t,
+    `  - { name: all, when: { Modality: MR }, model: tiny, to: [pacs], safeguards: { domain: off }, complete: { quiet: 1s } }
+`,
+  );
+  await pacs.stop();
+  await send(server, files.slice(0, 3));
+  const { page, complaints } = await openPage(browser, `${server.url}/`);
+  const group = (title: string) => `tbody[aria-label="${title}"]`;
+  await page.waitForSelector(`${group('Needs a look')} .reason:has-text("not delivered to pacs")`);
+  await page.waitForSelector('.chip.failed:has-text("pacs does not answer")');
+  await checkAccessibility(page, 'a destination that does not answer');
+  const back = await startStorescp(t, [], pacs);
+  await page.keyboard.press('j');
+  await page.keyboard.press('r');
+  await page.waitForSelector(`${group('Nothing to do')} .badge:has-text("Delivered")`);
+  assert.equal(back.files().length, 3);
+  // The row was drawn anew in its other group: the keyboard is still on it.
+  assert.equal(await page.evaluate(`document.activeElement.matches('a.open')`), true);
+  await page.waitForSelector('.chip.failed', { state: 'detached' });
+  assert.deepEqual(complaints, []);
+});
+
 test('what DICOM texts say stays text', async (t) => {
   if (!needPrograms(t, 'chromium', 'dcmsend', 'dcmodify', 'storescp')) return;
   const files = sharedSeries(t, 'a12');
@@ -319,7 +474,7 @@ test('what DICOM texts say stays text', async (t) => {
     void dialog.dismiss();
   });
   await page.waitForSelector('tbody tr:has-text("3 of 3 corrected")');
-  assert.match(await page.locator('tbody tr').innerText(), /<img src=x onerror=alert\(1\)>/);
+  assert.match(await page.locator('tbody tr:has(a.open)').innerText(), /<img src=x onerror=alert\(1\)>/);
   await openSeries(page, script, 3);
   assert.match(await page.locator('.series-head').innerText(), /<img src=x onerror=alert\(1\)>/);
   assert.equal(await page.locator('img[src=x], aside b, .series-head i').count(), 0);
@@ -373,7 +528,7 @@ test('two readers rate blinded cases, with a break, and the results say how they
   if (!needPrograms(t, 'chromium', 'dcmsend', 'storescp')) return;
   const [one, two] = [sharedSeries(t, 'a12'), sharedSeries(t, 'a04')];
   if (!one || !two) return;
-  const { server, browser } = await start(
+  const { server, browser, folder } = await start(
     t,
     `  - { name: all, when: { Modality: MR }, model: tiny, to: [pacs], complete: { quiet: 1s } }
 `,
@@ -384,6 +539,7 @@ test('two readers rate blinded cases, with a break, and the results say how they
   await admin.page.click('nav a:has-text("Reader study")');
   await admin.page.click('summary');
   await admin.page.fill('.new-study input[type=text]', 'Pilot');
+  await holds(admin.page, `document.querySelectorAll('.choice input').length === 2`);
   for (const box of await admin.page.locator('.choice input').all()) await box.check();
   await checkAccessibility(admin.page, 'a new study');
   await admin.page.click('.new-study button');
@@ -456,6 +612,8 @@ test('two readers rate blinded cases, with a break, and the results say how they
     );
     assert.ok(preferred === 'equal' || preferred === (side === 'right' ? 'corrected' : 'original'));
   }
+  const trail = readFileSync(join(folder, 'var', 'audit', 'audit.xml'), 'utf8');
+  assert.equal([...trail.matchAll(/csd-code="rate"/g)].length, 4, 'who rated what stands in the audit trail');
   const statistics = await csv('Kappa');
   assert.ok(
     statistics.some((line) =>

@@ -1,30 +1,34 @@
-/**
- * Validates the estimate of severity that the server makes without a reference:
- *   node dist/training/evaluate/severity-cli.js --dataset DIR --model DIR [--limit N] [--fit] [--json]
- * Motion-free slices of the data set are corrupted by motion from none to severe; printed are the correlations of the
- * estimate with 1 − SSIM to the motion-free slice. --fit also prints the weights that fit this data set best.
- */
-import { parseArgs } from 'node:util';
+/** Validates the server's estimate of severity: node dist/training/evaluate/severity-cli.js --help */
+import { Command } from 'commander';
 import { DatasetError, openDataset } from '../simulation/index.js';
 import { EvaluationError, openCorrector, readModelFolder } from './model.js';
 import { leastSquares, pearson, SEVERITY_FACTORS, severityRows, spearman } from './severity.js';
 
-const { values } = parseArgs({
-  options: {
-    dataset: { type: 'string' },
-    model: { type: 'string' },
-    limit: { type: 'string', default: '60' },
-    fit: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-  },
-});
+interface Options {
+  dataset: string;
+  model: string;
+  limit: string;
+  fit?: boolean;
+  json?: boolean;
+}
+
+const values = new Command('severity')
+  .description(
+    'Validates the estimate of severity that the server makes without a reference: motion-free slices of a data set are corrupted by motion from none to severe; printed are the correlations of the estimate with 1 − SSIM to the motion-free slice.',
+  )
+  .requiredOption('--dataset <folder>', 'a data set made by the simulation')
+  .requiredOption('--model <folder>', 'the model, such as models/mcnet')
+  .option('--limit <count>', 'slices of the data set', '60')
+  .option('--fit', 'print the weights that fit this data set best, too')
+  .option('--json', 'print JSON')
+  .parse()
+  .opts<Options>();
 
 function mean(numbers: readonly number[]): number {
   return numbers.reduce((sum, value) => sum + value, 0) / Math.max(1, numbers.length);
 }
 
 async function main(): Promise<void> {
-  if (!values.dataset || !values.model) throw new EvaluationError('give --dataset and --model');
   const limit = Number(values.limit);
   if (!Number.isInteger(limit) || limit < 1)
     throw new EvaluationError(`--limit: "${values.limit}" is not a whole number above 0`);

@@ -13,6 +13,7 @@ import {
   type ReviewView,
   SERIES_STATES,
   type SeriesView,
+  type SessionView,
   type SliceView,
   type StatusView,
 } from '../views.js';
@@ -88,6 +89,10 @@ export const seriesView: z.ZodType<SeriesView> = answer({
   hold: z.boolean().optional().describe('It is delivered when a person has accepted it.'),
   review: reviewView.optional(),
   flagged: count.optional().describe('Corrected instances that the safeguards flagged.'),
+  remarks: z
+    .array(answer({ kind: z.string(), count }))
+    .optional()
+    .describe('What they remarked: residual, contrast, matrix, orientation, skipped.'),
   about: aboutView.optional(),
 });
 
@@ -159,6 +164,7 @@ export const statusView: z.ZodType<StatusView> = answer({
   ),
   archive: answer({ bytes: z.number(), freeBytes: z.number().optional() }),
   series: z.partialRecord(state, count),
+  problems: z.array(z.string()).describe('What is wrong with the server now, in sentences.'),
   configuration: configurationView.optional(),
 });
 
@@ -169,7 +175,7 @@ export const readiness: z.ZodType<Readiness> = answer({
   ),
 });
 
-export const session = answer({
+export const session: z.ZodType<SessionView> = answer({
   configured: z.boolean().describe('Whether anybody has to log in.'),
   name: z.string().optional(),
   role: z.enum(ROLES).optional(),

@@ -1,14 +1,22 @@
 /** The management API, as the page uses it. */
-import type { ProvenanceView, ReviewView, SeriesView, SliceView, StatusView } from '../views.js';
+import type { ProvenanceView, ReviewView, SeriesView, SessionView, SliceView, StatusView } from '../views.js';
 
 export type { AboutView, DestinationView, ImageView, ProvenanceView, ReviewView } from '../views.js';
-export type { SeriesView, SliceView, StatusView };
+export type { SeriesView, SessionView, SliceView, StatusView };
 
 /** The page's own address is wherever a proxy puts it: everything is relative to it. */
 export const ROOT = new URL(/\/reader-study\/[^/]*$/.test(location.pathname) ? '../' : './', location.href);
 
+let unknown: () => void = () => undefined;
+
+/** Has a listener told when the server does not know who asks. */
+export function onUnknown(listener: () => void): void {
+  unknown = listener;
+}
+
 async function ask<Answer>(path: string, init?: RequestInit): Promise<Answer> {
   const response = await fetch(new URL(path, ROOT), init);
+  if (response.status === 401) unknown();
   const body = (await response.json().catch(() => undefined)) as { error?: string } | undefined;
   if (!response.ok) throw new Error(body?.error ?? `The server answered ${response.status}.`);
   return body as Answer;
@@ -27,8 +35,19 @@ export function post<Answer>(path: string, body?: unknown, method = 'POST'): Pro
 
 export const get = ask;
 
-export const listSeries = () =>
-  ask<{ series: SeriesView[] }>('api/series?limit=200').then((body) => body.series);
+const LATEST = 200;
+/** States in which a series may wait for somebody, however long it has been here. */
+const OPEN_STATES = 'receiving,complete,corrected,failed';
+
+/** The latest series, and of those before them the ones that are not done with. */
+export async function listSeries(): Promise<SeriesView[]> {
+  const [latest, open] = await Promise.all(
+    [`limit=${LATEST}`, `limit=${LATEST}&state=${OPEN_STATES}`].map((query) =>
+      ask<{ series: SeriesView[] }>(`api/series?${query}`),
+    ),
+  );
+  return [...new Map([...latest!.series, ...open!.series].map((one) => [one.series, one])).values()];
+}
 export const getSeries = (uid: string) => ask<SeriesView>(`api/series/${uid}`);
 export const getSlices = (uid: string) =>
   ask<{ slices: SliceView[]; provenance: ProvenanceView[] }>(`api/series/${uid}/slices`);

@@ -8,13 +8,14 @@ const CLOCK = new Intl.DateTimeFormat(undefined, {
 });
 const DAY = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
 
-export const STATES: Readonly<Record<SeriesView['state'], { label: string; mark: string }>> = {
-  receiving: { label: 'Receiving', mark: '↓' },
-  complete: { label: 'Correcting', mark: '◐' },
-  corrected: { label: 'Corrected', mark: '●' },
-  delivered: { label: 'Delivered', mark: '✓' },
-  'left-alone': { label: 'Left alone', mark: '–' },
-  failed: { label: 'Failed', mark: '!' },
+/** `says`: what a state means, where the server gives no reason. */
+export const STATES: Readonly<Record<SeriesView['state'], { label: string; mark: string; says: string }>> = {
+  receiving: { label: 'Receiving', mark: '↓', says: 'more slices may come' },
+  complete: { label: 'Correcting', mark: '◐', says: 'all slices are here and are being corrected' },
+  corrected: { label: 'Corrected', mark: '●', says: 'on its way to its destinations' },
+  delivered: { label: 'Delivered', mark: '✓', says: 'every destination has it' },
+  'left-alone': { label: 'Left alone', mark: '–', says: 'not corrected, sent nowhere' },
+  failed: { label: 'Failed', mark: '!', says: 'something of it could not be done' },
 };
 
 /** The time of day, with the date when it is not today's. */
@@ -82,13 +83,4 @@ export function turnaround(series: SeriesView): { ms: number; to: 'delivered' | 
   if (series.deliveredAt) return { ms: series.deliveredAt - series.lastReceivedAt, to: 'delivered' };
   if (series.correctedAt) return { ms: series.correctedAt - series.lastReceivedAt, to: 'corrected' };
   return undefined;
-}
-
-/** Whether a person can set something going again. */
-export function canRetry(series: SeriesView): boolean {
-  return (
-    series.state === 'failed' ||
-    series.counts.failed > 0 ||
-    series.destinations.some(({ state, lastError }) => state === 'failed' || lastError !== undefined)
-  );
 }

@@ -1,6 +1,6 @@
 /** The series as the server tells them: read once, then followed by server-sent events. */
-import { useEffect, useState } from 'preact/hooks';
 import { getStatus, listSeries, ROOT, type SeriesView, type StatusView } from './api.js';
+import { createStore } from './store.js';
 
 export interface Live {
   connection: 'connecting' | 'live' | 'lost';
@@ -12,31 +12,24 @@ export interface Live {
 }
 
 const STATUS_EVERY_MS = 3000;
-
-let state: Live = {
-  connection: 'connecting',
-  loaded: false,
-  error: undefined,
-  series: new Map(),
-  status: undefined,
-};
-const listeners = new Set<() => void>();
-let drawing = false;
+/** A stream that the server has refused is not asked for again by the browser. */
+const REOPEN_MS = 3000;
 
 /** Many changes may come at once: the page is told once for all of them. */
+const DRAW_EVERY_MS = 30;
+
+const live = createStore<Live>(
+  { connection: 'connecting', loaded: false, error: undefined, series: new Map(), status: undefined },
+  DRAW_EVERY_MS,
+);
+
 function change(changes: Partial<Live>): void {
-  state = { ...state, ...changes };
-  if (drawing) return;
-  drawing = true;
-  setTimeout(() => {
-    drawing = false;
-    for (const listener of listeners) listener();
-  }, 30);
+  live.set({ ...live.get(), ...changes });
 }
 
 /** Puts in what this page has just learned of a series by other ways. */
 export function know(series: SeriesView): void {
-  change({ series: new Map(state.series).set(series.series, series) });
+  change({ series: new Map(live.get().series).set(series.series, series) });
 }
 
 async function reload(): Promise<void> {
@@ -56,8 +49,7 @@ async function readStatus(): Promise<void> {
   }
 }
 
-/** Follows the server until the page goes. */
-export function follow(): void {
+function openStream(): void {
   const source = new EventSource(new URL('api/events', ROOT));
   source.addEventListener('hello', () => {
     change({ connection: 'live' });
@@ -65,18 +57,16 @@ export function follow(): void {
     void readStatus();
   });
   source.addEventListener('series', (event) => know(JSON.parse(event.data as string) as SeriesView));
-  source.addEventListener('error', () => change({ connection: 'lost' }));
+  source.addEventListener('error', () => {
+    change({ connection: 'lost' });
+    if (source.readyState === EventSource.CLOSED) setTimeout(openStream, REOPEN_MS);
+  });
+}
+
+/** Follows the server until the page goes. */
+export function follow(): void {
+  openStream();
   setInterval(() => void readStatus(), STATUS_EVERY_MS);
 }
 
-export function useLive(): Live {
-  const [, redraw] = useState(0);
-  useEffect(() => {
-    const listener = () => redraw((count) => count + 1);
-    listeners.add(listener);
-    return () => {
-      listeners.delete(listener);
-    };
-  }, []);
-  return state;
-}
+export const useLive = (): Live => live.use();

@@ -2,6 +2,7 @@ import { render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { StatusView } from './api.js';
 import { bytes, duration } from './format.js';
+import { Header, Notices } from './header.js';
 import { follow, useLive } from './live.js';
 import { SeriesPage } from './series/page.js';
 import { Worklist } from './worklist/worklist.js';
@@ -71,22 +72,14 @@ function App() {
       <button type="button" class="skip" onClick={() => document.getElementById('main')?.focus()}>
         Skip to content
       </button>
-      <header class="top">
-        <a class="brand" href="#/">
-          <img src="./icon.svg" alt="" width="24" height="24" /> MC-Net
-        </a>
-        <nav aria-label="Views">
-          <a href="#/" aria-current={uid ? undefined : 'page'}>
-            Worklist
-          </a>
-          <a href="./reader-study/">Reader study</a>
-        </nav>
+      <Header view={uid ? undefined : 'worklist'}>
         {live.status && <ServerStatus status={live.status} />}
         <span class="muted small node">{live.status?.aeTitle}</span>
         <span class={`connection ${live.connection}`} role="status">
           {CONNECTIONS[live.connection]}
         </span>
-      </header>
+      </Header>
+      <Notices status={live.status} />
       <main id="main" tabIndex={-1}>
         {uid ? <SeriesPage key={uid} uid={uid} /> : <Worklist live={live} />}
       </main>

@@ -60,16 +60,20 @@ export function Destinations({ series, long = false }: { series: SeriesView; lon
   if (series.destinations.length === 0) return <span class="muted small">none by rule</span>;
   return (
     <ul class={long ? 'plain destinations' : 'chips'}>
-      {series.destinations.map((destination) => (
-        <li key={destination.name} title={long ? undefined : destinationSentence(destination)}>
-          <span class={`chip ${destination.state}`}>
-            <span aria-hidden="true">{DESTINATION_MARKS[destination.state] ?? '?'} </span>
-            {destination.name}
-            <span class="hidden">: {destination.state}</span>
-          </span>
-          {long && <span class="small muted"> {destinationSentence(destination)}</span>}
-        </li>
-      ))}
+      {series.destinations.map((destination) => {
+        const { name, state, lastError } = destination;
+        const again = state === 'waiting' && lastError !== undefined;
+        return (
+          <li key={name} title={long ? undefined : destinationSentence(destination)}>
+            <span class={`chip ${again ? 'flag' : state}`}>
+              <span aria-hidden="true">{again ? '↻' : (DESTINATION_MARKS[state] ?? '?')} </span>
+              {name}
+              <span class="hidden">: {again ? 'to be tried again' : state}</span>
+            </span>
+            {long && <span class="small muted"> {destinationSentence(destination)}</span>}
+          </li>
+        );
+      })}
     </ul>
   );
 }
@@ -122,5 +126,42 @@ export function Fact({ name, children }: { name: string; children: ComponentChil
       <dt>{name}</dt>
       <dd>{children}</dd>
     </>
+  );
+}
+
+/** Characters that the server keeps of a comment. */
+const COMMENT_LENGTH = 2000;
+
+export function Comment({
+  label,
+  rows,
+  value,
+  onInput,
+}: {
+  label: string;
+  rows: number;
+  value: string;
+  onInput(text: string): void;
+}) {
+  return (
+    <label class="comment-field">
+      {label}
+      <textarea
+        rows={rows}
+        maxLength={COMMENT_LENGTH}
+        value={value}
+        onInput={(event) => onInput(event.currentTarget.value)}
+      />
+    </label>
+  );
+}
+
+/** Why something that was asked for did not happen. */
+export function Failure({ text }: { text: string }) {
+  if (text === '') return null;
+  return (
+    <p role="alert" class="error">
+      {text}
+    </p>
   );
 }

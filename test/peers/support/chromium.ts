@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { startProgram, temporaryFolder } from './process.js';
 
-const FLAGS = [
-  '--headless',
+/** A browser in a container that looks up and fetches nothing of its own accord. */
+export const QUIET_FLAGS: readonly string[] = [
   '--no-sandbox',
   '--disable-gpu',
   '--disable-quic',
@@ -15,6 +15,10 @@ const FLAGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+];
+const FLAGS = [
+  '--headless',
+  ...QUIET_FLAGS,
   // Without it a headless browser ends as soon as the page is loaded.
   '--remote-debugging-port=0',
 ];

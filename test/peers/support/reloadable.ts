@@ -8,7 +8,13 @@ import { eventually, runProgram, temporaryFolder } from './process.js';
 import { newSeries, writeFiles } from './slices.js';
 
 interface SeriesAnswer {
-  series: { series: string; state: string; reason: string; destinations: { state: string }[] }[];
+  series: {
+    series: string;
+    state: string;
+    reason: string;
+    destinations: { state: string }[];
+    remarks: { kind: string; count: number }[];
+  }[];
 }
 
 export async function startReloadable(t: TestContext) {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { DatabaseSync } from '@photostructure/sqlite';
 import { type Database, DatabaseError, openDatabase } from '../../../src/archive/index.js';
+import { migrations } from '../../../src/archive/schema.js';
 import { atEnd, temporaryFolder } from '../pipeline/synthetic.js';
 
 async function open(t: TestContext): Promise<{ db: Database; path: string }> {
@@ -99,4 +101,28 @@ test('it is there after a close, belongs to one process at a time, and is not op
   again.run('PRAGMA user_version = 99');
   await again.close();
   await assert.rejects(openDatabase(path), /newer version of this software/);
+});
+
+test('reviews of an earlier version are taken over, and do not go with their series any more', async (t) => {
+  const path = join(await temporaryFolder(t), 'test.sqlite');
+  const earlier = migrations.findIndex((sql) => sql.includes('reviews_of_series'));
+  const old = new DatabaseSync(path);
+  for (const sql of migrations.slice(0, earlier)) old.exec(sql);
+  old.exec(`PRAGMA user_version = ${earlier};
+    INSERT INTO series (id, study, series, origin, opened_at, last_received_at) VALUES (7, '1.2', '1.2.3', 'received', 0, 0);
+    INSERT INTO reviews (series_id, verdict, comment, reviewer, at) VALUES (7, 'rejected', 'blurred', 'maria', 5);
+    INSERT INTO reviews (series_id, verdict, comment, reviewer, at) VALUES (7, 'accepted', '', 'ada', 9);`);
+  old.close();
+  const db = await openDatabase(path);
+  atEnd(t, () => db.close());
+  db.run('DELETE FROM series');
+  assert.deepEqual(
+    db
+      .all<object>('SELECT study, series, verdict, comment, reviewer, at FROM reviews ORDER BY id')
+      .map((row) => ({ ...row })),
+    [
+      { study: '1.2', series: '1.2.3', verdict: 'rejected', comment: 'blurred', reviewer: 'maria', at: 5 },
+      { study: '1.2', series: '1.2.3', verdict: 'accepted', comment: '', reviewer: 'ada', at: 9 },
+    ],
+  );
 });

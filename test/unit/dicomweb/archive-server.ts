@@ -3,6 +3,7 @@ import { openDicomWeb } from '../../../src/composition/dicomweb.js';
 import { configSchema } from '../../../src/config/index.js';
 import * as dicom from '../../../src/dicom/index.js';
 import { openPipeline } from '../../../src/pipeline/index.js';
+import type { Rule } from '../../../src/series/index.js';
 import { viewsOfPipeline } from '../../../src/web/index.js';
 import { atEnd, temporaryFolder } from '../pipeline/synthetic.js';
 import { unchanged } from '../pipeline/unchanged-model.js';
@@ -12,11 +13,12 @@ import { startFakeServer } from '../web/fake-server.js';
 export async function startArchiveServer(
   t: TestContext,
   http: { cors?: string[] } = {},
-  settings: { access?: object; data?: string } = {},
+  settings: { access?: object; data?: string; page?: object } = {},
+  rule: Partial<Rule> = {},
 ) {
   const pipeline = await openPipeline({
     data: await temporaryFolder(t),
-    rules: [{ name: 'MR', when: { Modality: 'MR' }, model: 'none', to: [] }],
+    rules: [{ name: 'MR', when: { Modality: 'MR' }, model: 'none', to: [], ...rule }],
     complete: { quiet: 20, maxAge: 60_000 },
     dicom,
     models: new Map([['none', unchanged]]),

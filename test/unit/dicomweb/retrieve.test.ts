@@ -479,7 +479,7 @@ test('only this machine and the hosts of peers may read', async (t) => {
     next();
   });
   const readerOf = async (address: string) => (address === '10.0.0.5' ? 'VIEWER' : undefined);
-  app.use(createRetrieveProvider({ holdings, readerOf, decoder }));
+  app.use(createRetrieveProvider({ holdingsFor: () => holdings, readerOf, decoder }));
   const server = createServer(app).listen(0, '127.0.0.1');
   t.after(() => server.close());
   await once(server, 'listening');

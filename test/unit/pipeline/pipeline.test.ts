@@ -564,6 +564,21 @@ test('an acknowledged file that vanished is an error on the series, and a resend
   assert.deepEqual(second.pipeline.series.get('1.2.3.4')?.failures, []);
 });
 
+test('a file that vanished and came back by other means: a resend finds it whole, and it is corrected after all', async (t) => {
+  const first = await open(t);
+  const one = slice({ sop: '1.2.3.4.1' });
+  const { instance } = await store(first.pipeline, one);
+  await first.close();
+  await rename(instance.path, `${instance.path}.aside`);
+  const second = await open(t, { data: first.data });
+  second.pipeline.start();
+  await eventually('failed', () => second.pipeline.series.get('1.2.3.4')?.state === 'failed');
+  await rename(`${instance.path}.aside`, instance.path);
+  assert.equal((await store(second.pipeline, one)).outcome, 'duplicate');
+  await eventually('delivered', () => second.pipeline.series.get('1.2.3.4')?.state === 'delivered');
+  assert.deepEqual(second.pipeline.series.get('1.2.3.4')?.failures, []);
+});
+
 test('a resend that heals a file just when its damage fails the correction starts it anew', async (t) => {
   const first = await open(t);
   const one = slice({ sop: '1.2.3.4.1' });
@@ -587,21 +602,6 @@ test('a resend that heals a file just when its damage fails the correction start
   await eventually('delivered', () => pipeline.series.get('1.2.3.4')?.state === 'delivered');
   assert.equal(healed, 1);
   assert.deepEqual(pipeline.series.get('1.2.3.4')?.failures, []);
-});
-
-test('a file that vanished and came back by other means: a resend finds it whole, and it is corrected after all', async (t) => {
-  const first = await open(t);
-  const one = slice({ sop: '1.2.3.4.1' });
-  const { instance } = await store(first.pipeline, one);
-  await first.close();
-  await rename(instance.path, `${instance.path}.aside`);
-  const second = await open(t, { data: first.data });
-  second.pipeline.start();
-  await eventually('failed', () => second.pipeline.series.get('1.2.3.4')?.state === 'failed');
-  await rename(`${instance.path}.aside`, instance.path);
-  assert.equal((await store(second.pipeline, one)).outcome, 'duplicate');
-  await eventually('delivered', () => second.pipeline.series.get('1.2.3.4')?.state === 'delivered');
-  assert.deepEqual(second.pipeline.series.get('1.2.3.4')?.failures, []);
 });
 
 test('a second server on the same data folder is refused', async (t) => {

@@ -7,6 +7,7 @@ import { monotonicClock, openArchive } from '../../../src/archive/index.js';
 import { removeRows } from '../../../src/archive/removal.js';
 import { IntakeError } from '../../../src/intake/index.js';
 import { openPipeline, type Pipeline, type PipelineOptions } from '../../../src/pipeline/index.js';
+import { reviewsOf } from '../../../src/series/index.js';
 import {
   accepted,
   atEnd,
@@ -229,6 +230,35 @@ test('nothing that is owed to anybody is removed, however old and however short 
   assert.deepEqual(removed, [{ series: '1.2.1.1', instances: 6, why: 'age' }]);
   assert.equal(pipeline.series.get('1.2.4.1')?.state, 'failed');
   assert.equal(pipeline.series.get('1.2.5.1')?.state, 'receiving');
+});
+
+test('a rejected series is done with, from the decision on; what was decided outlives it', async (t) => {
+  const { pipeline, clock, removed } = await open(t, {
+    rules: [{ ...rules[0]!, hold: 'until accepted' }],
+    retention: { ...keep, age: 30 * day },
+  });
+  pipeline.start();
+  await finish(pipeline, '1.2.1', 'corrected');
+  clock.ahead = 40 * day;
+  assert.equal(await pipeline.retention.run(), 0, 'nobody has decided yet');
+  await pipeline.review('1.2.1.1', { verdict: 'rejected', comment: 'ghosts stay', reviewer: 'maria' });
+  clock.ahead = 60 * day;
+  assert.equal(await pipeline.retention.run(), 0, 'the decision may still be changed');
+  clock.ahead = 71 * day;
+  assert.equal(await pipeline.retention.run(), 1);
+  assert.deepEqual(removed, [{ series: '1.2.1.1', instances: 6, why: 'age' }]);
+  assert.equal(pipeline.series.get('1.2.1.1'), undefined);
+  const kept = reviewsOf(pipeline.archive, { series: '1.2.1.1' });
+  assert.deepEqual(
+    kept.map(({ verdict, comment, reviewer }) => ({ verdict, comment, reviewer })),
+    [{ verdict: 'rejected', comment: 'ghosts stay', reviewer: 'maria' }],
+  );
+  clock.ahead = 300 * day;
+  await pipeline.retention.run();
+  assert.equal(reviewsOf(pipeline.archive, { series: '1.2.1.1' }).length, 1);
+  clock.ahead = (71 + 366) * day;
+  await pipeline.retention.run();
+  assert.deepEqual(reviewsOf(pipeline.archive, { series: '1.2.1.1' }), [], 'forgotten with its UIDs');
 });
 
 test('for space the oldest go first, and only as many as needed; left alone and without destination count as finished', async (t) => {

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { startProvider } from '../../../src/composition/dimse-provider.js';
-import { openServices } from '../../../src/composition/dimse-services.js';
 import { loadConfig } from '../../../src/config/index.js';
 import * as dicom from '../../../src/dicom/index.js';
 import { encodeIdentifier, textElement } from '../../../src/dimse/identifier.js';
@@ -17,8 +15,8 @@ import {
   storeInstances,
 } from '../../../src/dimse/index.js';
 import { openPipeline } from '../../../src/pipeline/index.js';
-import { createLogger } from '../../../src/telemetry/index.js';
 import { atEnd, eventually, temporaryFolder } from '../pipeline/synthetic.js';
+import { startNode } from './query-retrieve-node.js';
 
 const MR = '1.2.840.10008.5.1.4.1.1.4';
 const EXPLICIT = '1.2.840.10008.1.2.1';
@@ -99,23 +97,14 @@ async function start(
     ],
   };
   const pipeline = await openPipeline({ data, rules: [], dicom, models: new Map(), destinations: [] });
-  const services = openServices(config, pipeline);
-  const server = await startProvider({
-    config,
-    intake: pipeline.intake,
-    services: services.services,
-    logger: createLogger({ level: 'silent' }),
-    associationEnded: () => {},
-  });
   atEnd(t, async () => {
-    await server.close(0);
-    await services.close();
     await receiver.close(0);
     await pipeline.close(200);
   });
+  const port = await startNode(t, config, pipeline);
   const target = {
     host: '127.0.0.1',
-    port: server.port,
+    port,
     calledAeTitle: 'MCNET',
     callingAeTitle: 'PULL',
   };

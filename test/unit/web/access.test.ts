@@ -238,6 +238,9 @@ test('cross-site requests change nothing: no session, no retry, no logout', asyn
   assert.deepEqual(fake.retried, []);
   assert.equal((await post({ origin: fake.url })).status, 202);
   assert.equal((await post({ 'sec-fetch-site': 'same-origin' })).status, 202);
+  // As a browser sends it that has been told to say nothing of where it comes from.
+  assert.equal((await post({ origin: 'null', 'sec-fetch-site': 'same-origin' })).status, 202);
+  assert.equal((await post({ origin: 'null', 'sec-fetch-site': 'cross-site' })).status, 403);
   // A login form on a stranger's page cannot put somebody into the stranger's session.
   const body = new URLSearchParams({ name: 'maria', password: PASSWORD }).toString();
   for (const origin of ['http://evil.example', undefined]) {

@@ -171,6 +171,8 @@ test('every answer carries the security headers, none says what it runs on', asy
     );
     assert.doesNotMatch(headers.get('content-security-policy') ?? '', /unsafe|https?:|\*/);
     assert.equal(headers.get('x-content-type-options'), 'nosniff');
+    // With no-referrer, browsers send forms with `Origin: null`: nobody could log in.
+    assert.equal(headers.get('referrer-policy'), 'same-origin');
     assert.equal(headers.get('x-powered-by'), null);
     assert.equal(headers.get('access-control-allow-origin'), null);
   }

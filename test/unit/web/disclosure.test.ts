@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import express from 'express';
-import { disclosing } from '../../../src/web/disclosure.js';
+import { discloses, disclosing } from '../../../src/web/disclosure.js';
 
 /** An application that answers everything with one status, and what the audit trail hears of it. */
 async function start(t: TestContext, status = 200) {
@@ -21,6 +21,10 @@ async function start(t: TestContext, status = 200) {
       acted: (_principal, action, series) => heard.push(`${action} ${series}`),
     }),
   );
+  app.get('/blinded', (_request, response) => {
+    discloses(response, (to, principal) => to.viewed(principal, { study: '1.2', series: '1.3' }));
+    response.status(status).json({});
+  });
   app.use(express.json(), (request, response) => {
     if (request.path === '/api/series/retry') response.locals.series = ['1.3', '1.4'];
     response.status(status).json({});
@@ -57,7 +61,9 @@ test('what an answer discloses or decides is told with the study, series or inst
     ['GET', '/api/series?limit=1', 'queried /api/series?limit=1'],
     ['GET', '/api/series/1.3', 'viewed {"series":"1.3"}'],
     ['GET', '/api/series/1.3/slices', 'viewed {"series":"1.3"}'],
+    ['GET', '/blinded', 'viewed {"study":"1.2","series":"1.3"}'],
     ['GET', '/api/instances/7/preview.png', 'viewed {"instance":7}'],
+    ['POST', '/api/fetch', 'queried /api/fetch {"source":"pacs"}', { source: 'pacs' }],
     ['POST', '/api/series/1.3/retry', 'retry 1.3'],
     ['POST', '/api/series/1.3/reviews', 'accept 1.3', { verdict: 'accepted' }],
     ['POST', '/api/series/1.3/reviews', 'reject 1.3', { verdict: 'rejected' }],

@@ -229,6 +229,7 @@ export async function startFakeServer(
       destinations: [{ name: 'pacs', protocol: 'dimse', address: 'PACS@127.0.0.1:4242' }],
       archive: { bytes: 1.2e9, freeBytes: 48e9 },
       series: { delivered: 2 },
+      problems: [],
     }),
     preview: fakePreview,
     pixels: async () => undefined,

@@ -2,6 +2,8 @@
 import { render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { ROOT } from '../api.js';
+import { Header, Notices } from '../header.js';
+import { mayConfigure, useSession } from '../session.js';
 import { listStudies, type ReaderStudyView } from './api.js';
 import { NewStudy } from './new-study.js';
 import { Rating } from './rating.js';
@@ -26,6 +28,8 @@ function Studies({
   onReader(reader: string): void;
   onChange(): void;
 }) {
+  // Its results say which side was which: they are not for readers.
+  const runs = mayConfigure(useSession());
   return (
     <div class="studies">
       <h1>Reader study</h1>
@@ -66,18 +70,22 @@ function Studies({
                   </a>
                 )
               )}
-              <a class="small" href={new URL(`api/reader-studies/${id}/ratings.csv`, ROOT).href}>
-                Ratings (CSV)
-              </a>
-              <a class="small" href={new URL(`api/reader-studies/${id}/statistics.csv`, ROOT).href}>
-                Kappa and tests (CSV)
-              </a>
+              {runs && (
+                <>
+                  <a class="small" href={new URL(`api/reader-studies/${id}/ratings.csv`, ROOT).href}>
+                    Ratings (CSV)
+                  </a>
+                  <a class="small" href={new URL(`api/reader-studies/${id}/statistics.csv`, ROOT).href}>
+                    Kappa and tests (CSV)
+                  </a>
+                </>
+              )}
             </div>
           </li>
         ))}
       </ul>
       {studies.length === 0 && <p class="muted">There is no reader study yet.</p>}
-      <NewStudy onCreated={onChange} />
+      {runs && <NewStudy onCreated={onChange} />}
     </div>
   );
 }
@@ -112,18 +120,10 @@ function App() {
 
   return (
     <>
-      <header class="top">
-        <a class="brand" href="#/">
-          <img src="../icon.svg" alt="" width="24" height="24" /> MC-Net
-        </a>
-        <nav aria-label="Views">
-          <a href="../">Worklist</a>
-          <a href="#/" aria-current="page">
-            Reader study
-          </a>
-        </nav>
-        {study && who !== '' && <span class="small muted reader-name">Reader: {who}</span>}
-      </header>
+      <Header view="reader study">
+        {study && known === null && who !== '' && <span class="small muted reader-name">Reader: {who}</span>}
+      </Header>
+      <Notices />
       <main id="main" tabIndex={-1}>
         {error !== '' && (
           <p class="notice" role="alert">

@@ -2,6 +2,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { listSeries, type SeriesView } from '../api.js';
 import { seriesTitle, studyFacts } from '../format.js';
+import { Failure } from '../parts.js';
 import { createStudy } from './api.js';
 
 export function NewStudy({ onCreated }: { onCreated(): void }) {
@@ -70,11 +71,7 @@ export function NewStudy({ onCreated }: { onCreated(): void }) {
           ))}
           {all.length === 0 && <p class="small muted">No series has been corrected yet.</p>}
         </fieldset>
-        {error !== '' && (
-          <p role="alert" class="error">
-            {error}
-          </p>
-        )}
+        <Failure text={error} />
         <div>
           <button type="submit" class="accept" disabled={chosen.size === 0 || name.trim() === ''}>
             Create

@@ -1,9 +1,11 @@
 import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from 'preact/hooks';
 import { Help } from '../help.js';
 import { useShortcuts } from '../keyboard.js';
+import { Comment, Failure } from '../parts.js';
+import { imageKeys, sliceKeys } from '../viewer/keys.js';
 import type { Slot } from '../viewer/slots.js';
 import type { Stage, View } from '../viewer/stage.js';
-import { type Tool, Viewer, windowed, zoomed } from '../viewer/viewer.js';
+import { type Tool, Viewer } from '../viewer/viewer.js';
 import { type CaseView, framesOf, type Next, nextCase, rate, type Scores } from './api.js';
 
 const loadViewer = () => Promise.all([import('../viewer/stage.js'), import('../viewer/images.js')]);
@@ -171,18 +173,8 @@ function Case({
 
   const window = view.window ?? it.window;
   const shortcuts = [
-    { keys: ['ArrowDown', 'ArrowRight'], what: 'next slice', run: () => go((index) => index + 1) },
-    { keys: ['ArrowUp', 'ArrowLeft'], what: 'slice before', run: () => go((index) => index - 1) },
-    { keys: ['PageDown'], what: 'ten slices on', run: () => go((index) => index + 10) },
-    { keys: ['PageUp'], what: 'ten slices back', run: () => go((index) => index - 10) },
-    { keys: ['+', '='], what: 'zoom in', run: () => change((now) => zoomed(now, 1.25)) },
-    { keys: ['-'], what: 'zoom out', run: () => change((now) => zoomed(now, 0.8)) },
-    { keys: ['['], what: 'narrower window', run: () => change((now) => windowed(now, window, -0.1, 0)) },
-    { keys: [']'], what: 'wider window', run: () => change((now) => windowed(now, window, 0.1, 0)) },
-    { keys: ['0'], what: 'fit, and the window of the header', run: reset },
-    { keys: ['w'], what: 'tool: window', run: () => setTool('window') },
-    { keys: ['p'], what: 'tool: pan', run: () => setTool('pan') },
-    { keys: ['z'], what: 'tool: zoom', run: () => setTool('zoom') },
+    ...sliceKeys(go),
+    ...imageKeys({ window, change, reset, setTool }),
     { keys: ['l'], what: 'left is better', run: () => prefer('left') },
     { keys: ['e'], what: 'no difference', run: () => prefer('equal') },
     { keys: ['r'], what: 'right is better', run: () => prefer('right') },
@@ -292,20 +284,8 @@ function Case({
               </label>
             ))}
           </fieldset>
-          <label class="small">
-            Comment
-            <textarea
-              rows={2}
-              maxLength={2000}
-              value={comment}
-              onInput={(event) => setComment(event.currentTarget.value)}
-            />
-          </label>
-          {error !== '' && (
-            <p role="alert" class="error">
-              {error}
-            </p>
-          )}
+          <Comment label="Comment" rows={2} value={comment} onInput={setComment} />
+          <Failure text={error} />
           <button type="submit" class="accept save" disabled={!ready || busy}>
             Save, next case
           </button>

@@ -1,7 +1,10 @@
 /** What is known of a series besides its pictures. */
+
+import { canRetry, remarkSentences } from '../../attention.js';
 import type { ProvenanceView, SeriesView } from '../api.js';
-import { canRetry, clock, duration, turnaround } from '../format.js';
+import { clock, duration, STATES, turnaround } from '../format.js';
 import { Destinations, Fact, Progress, Retry } from '../parts.js';
+import { mayDecide, useSession } from '../session.js';
 import type { Slot } from '../viewer/slots.js';
 
 function List({ items, what }: { items: readonly { key: string; text: string }[]; what: string }) {
@@ -45,6 +48,7 @@ export function Facts({
   title: string;
 }) {
   const took = turnaround(series);
+  const decides = mayDecide(useSession());
   return (
     <>
       <section class="card" aria-label="Progress and delivery">
@@ -52,13 +56,16 @@ export function Facts({
         <Progress series={series} />
         <Destinations series={series} long />
         <dl>
-          {series.reason !== '' && <Fact name="Reason">{series.reason}</Fact>}
+          <Fact name="State">{series.reason || STATES[series.state].says}</Fact>
           {series.completeReason && <Fact name="Complete because">{series.completeReason}</Fact>}
           <Fact name="Last received">{clock(series.lastReceivedAt)}</Fact>
           {took && (
             <Fact name={`Last slice to ${took.to}`}>
               <span class="figures">{duration(took.ms)}</span>
             </Fact>
+          )}
+          {remarkSentences(series).length > 0 && (
+            <Fact name="Safeguards">{remarkSentences(series).join('; ')}</Fact>
           )}
           <Fact name="Rule">{series.rule ?? 'no rule'}</Fact>
         </dl>
@@ -77,7 +84,7 @@ export function Facts({
             text: `${count}: ${reason}`,
           }))}
         />
-        {canRetry(series) && <Retry series={series} name={title} />}
+        {decides && canRetry(series) && <Retry series={series} name={title} />}
       </section>
       {provenance.map((made) => (
         <section class="card" aria-label="How it was made" key={made.series}>

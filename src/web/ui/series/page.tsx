@@ -1,4 +1,5 @@
 import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from 'preact/hooks';
+import { whyToLook } from '../../attention.js';
 import {
   getSeries,
   getSlices,
@@ -12,9 +13,11 @@ import { Help } from '../help.js';
 import { useShortcuts } from '../keyboard.js';
 import { know, useLive } from '../live.js';
 import { StateBadge, Verdict } from '../parts.js';
+import { mayDecide, useSession } from '../session.js';
+import { imageKeys, sliceKeys } from '../viewer/keys.js';
 import { isFlagged, slotsOf } from '../viewer/slots.js';
 import type { Stage, View } from '../viewer/stage.js';
-import { type Layout, type Tool, Viewer, windowed, zoomed } from '../viewer/viewer.js';
+import { type Layout, type Tool, Viewer } from '../viewer/viewer.js';
 import { Facts, SliceFacts } from './facts.js';
 import { Review } from './review.js';
 import { Strip } from './strip.js';
@@ -107,6 +110,14 @@ function Opened({ series }: { series: SeriesView }) {
   const begun = useRef(false);
   const kept = useRef<string | undefined>(undefined);
   const title = seriesTitle(series);
+  const why = whyToLook(series);
+  const decides = mayDecide(useSession()) && corrected > 0;
+  const decide = (verdict: ReviewView['verdict']) => {
+    if (!decides) return;
+    // The dialog is part of what the key i hides.
+    showFacts(true);
+    ask(verdict);
+  };
 
   // What the stage shows must be known to its loader first.
   useEffect(() => {
@@ -157,40 +168,17 @@ function Opened({ series }: { series: SeriesView }) {
     const next = flagged.find((index) => index > view.index) ?? flagged[0];
     if (next !== undefined) go(() => next);
   };
-  const step = (by: number) => () => go((index) => index + by);
-  const pan = (x: number, y: number) => () =>
-    change((now) => ({ ...now, pan: [now.pan[0] + (x * 16) / now.zoom, now.pan[1] + (y * 16) / now.zoom] }));
   const share = (by: number) => () =>
     change((now) => {
       const at = RESIDUAL_SHARES.indexOf(now.residualShare) + by;
       return { ...now, residualShare: RESIDUAL_SHARES[at] ?? now.residualShare };
     });
   const slicesKeys = [
-    { keys: ['ArrowDown', 'ArrowRight'], what: 'next slice', run: step(1) },
-    { keys: ['ArrowUp', 'ArrowLeft'], what: 'slice before', run: step(-1) },
-    { keys: ['PageDown'], what: 'ten slices on', run: step(10) },
-    { keys: ['PageUp'], what: 'ten slices back', run: step(-10) },
-    { keys: ['Home'], what: 'first slice', run: () => go(() => 0) },
-    { keys: ['End'], what: 'last slice', run: () => go(() => count - 1) },
+    ...sliceKeys(go),
     { keys: [' '], what: 'play or stop', run: () => setPlaying((now) => !now) },
     { keys: ['n'], what: 'next flagged slice', run: nextFlagged },
   ];
-  const imageKeys = [
-    { keys: ['+', '='], what: 'zoom in', run: () => change((now) => zoomed(now, 1.25)) },
-    { keys: ['-'], what: 'zoom out', run: () => change((now) => zoomed(now, 0.8)) },
-    { keys: ['Shift+ArrowRight'], what: 'pan right', run: pan(1, 0) },
-    { keys: ['Shift+ArrowLeft'], what: 'pan left', run: pan(-1, 0) },
-    { keys: ['Shift+ArrowDown'], what: 'pan down', run: pan(0, 1) },
-    { keys: ['Shift+ArrowUp'], what: 'pan up', run: pan(0, -1) },
-    { keys: ['['], what: 'narrower window', run: () => change((now) => windowed(now, window, -0.1, 0)) },
-    { keys: [']'], what: 'wider window', run: () => change((now) => windowed(now, window, 0.1, 0)) },
-    { keys: [','], what: 'brighter', run: () => change((now) => windowed(now, window, 0, -0.05)) },
-    { keys: ['.'], what: 'darker', run: () => change((now) => windowed(now, window, 0, 0.05)) },
-    { keys: ['0'], what: 'fit, and the window of the header', run: () => void reset() },
-    { keys: ['w'], what: 'tool: window', run: () => setTool('window') },
-    { keys: ['p'], what: 'tool: pan', run: () => setTool('pan') },
-    { keys: ['z'], what: 'tool: zoom', run: () => setTool('zoom') },
-  ];
+  const onImages = imageKeys({ window, change, reset: () => void reset(), setTool });
   const viewKeys = [
     { keys: ['1'], what: 'side by side', run: () => setLayout('side') },
     { keys: ['2'], what: 'swipe', run: () => setLayout('swipe') },
@@ -203,21 +191,17 @@ function Opened({ series }: { series: SeriesView }) {
     {
       keys: ['a'],
       what: 'accept',
-      run: () => {
-        if (corrected > 0) ask('accepted');
-      },
+      run: () => decide('accepted'),
     },
     {
       keys: ['x'],
       what: 'reject',
-      run: () => {
-        if (corrected > 0) ask('rejected');
-      },
+      run: () => decide('rejected'),
     },
     { keys: ['Escape'], what: 'back to the worklist', run: () => location.assign('#/') },
     { keys: ['?'], what: 'this list', run: () => setHelp(true) },
   ];
-  useShortcuts([...slicesKeys, ...imageKeys, ...viewKeys]);
+  useShortcuts([...slicesKeys, ...onImages, ...viewKeys]);
 
   const slot = slots[view.index];
   const toggle = (label: string, key: string, pressed: boolean, press: () => void) => (
@@ -339,6 +323,16 @@ function Opened({ series }: { series: SeriesView }) {
       </section>
       {facts && (
         <aside aria-label="Information" tabIndex={0}>
+          {why.length > 0 && (
+            <section class="card flags" aria-label="Why to look">
+              <h2>Why to look</h2>
+              <ul class="plain small">
+                {why.map((reason) => (
+                  <li key={reason}>{reason}</li>
+                ))}
+              </ul>
+            </section>
+          )}
           <SliceFacts slot={slot} />
           <Review series={series} asked={asked} onAsk={ask} />
           <Facts series={series} provenance={found?.provenance ?? []} title={title} />
@@ -348,7 +342,7 @@ function Opened({ series }: { series: SeriesView }) {
         <Help
           groups={[
             { title: 'Slices', shortcuts: slicesKeys },
-            { title: 'Image', shortcuts: imageKeys },
+            { title: 'Image', shortcuts: onImages },
             { title: 'View and review', shortcuts: viewKeys },
           ]}
           onClose={() => setHelp(false)}

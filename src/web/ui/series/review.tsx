@@ -2,7 +2,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { getReviews, type ReviewView, reviewSeries, type SeriesView } from '../api.js';
 import { clock } from '../format.js';
-import { Verdict } from '../parts.js';
+import { Comment, Failure, Verdict } from '../parts.js';
+import { mayDecide, useSession } from '../session.js';
 
 export function Review({
   series,
@@ -27,7 +28,8 @@ export function Review({
     if (asked) dialog.current?.showModal();
     else dialog.current?.close();
   }, [asked]);
-  const possible = series.counts.corrected > 0;
+  const may = mayDecide(useSession());
+  const possible = may && series.counts.corrected > 0;
 
   async function decide(event: SubmitEvent) {
     event.preventDefault();
@@ -53,6 +55,7 @@ export function Review({
             : 'Held: nothing is delivered until somebody accepts.'}
         </p>
       )}
+      {!may && <p class="small muted">Technologists decide; you may look.</p>}
       <div class="decide">
         <button type="button" class="accept" disabled={!possible} onClick={() => onAsk('accepted')}>
           Accept <kbd aria-hidden="true">A</kbd>
@@ -82,25 +85,18 @@ export function Review({
           </h2>
           <p class="small muted">
             {asked === 'rejected'
-              ? 'What has not been delivered yet stays here. The original is not touched.'
+              ? 'What has not been delivered yet stays here, and nobody else can fetch it. The original is not touched.'
               : series.hold
                 ? 'The corrected series is delivered to its destinations.'
                 : 'The decision and the comment are kept with the series.'}
           </p>
-          <label>
-            Comment (kept with the series, not sent)
-            <textarea
-              rows={4}
-              maxLength={2000}
-              value={comment}
-              onInput={(event) => setComment(event.currentTarget.value)}
-            />
-          </label>
-          {error !== '' && (
-            <p role="alert" class="error">
-              {error}
-            </p>
-          )}
+          <Comment
+            label="Comment (kept with the series, not sent)"
+            rows={4}
+            value={comment}
+            onInput={setComment}
+          />
+          <Failure text={error} />
           <div class="actions">
             <button type="button" onClick={() => onAsk(undefined)}>
               Cancel

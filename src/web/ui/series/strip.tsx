@@ -12,6 +12,8 @@ interface Measure {
   show(value: number): string;
   /** The axis begins at 0; otherwise at the smallest value. */
   zero: boolean;
+  /** The axis ends here at least, so that little looks little. */
+  least?: number;
 }
 
 const percent = (value: number) => `${(100 * value).toFixed(value < 0.1 ? 2 : 1)} %`;
@@ -24,6 +26,7 @@ export const MEASURES: readonly Measure[] = [
     after: (quality) => quality.severity,
     show: (value) => value.toFixed(2),
     zero: true,
+    least: 0.3,
   },
   {
     id: 'residual',
@@ -32,6 +35,7 @@ export const MEASURES: readonly Measure[] = [
     after: (quality) => quality.residualEnergy,
     show: percent,
     zero: true,
+    least: 0.01,
   },
   {
     id: 'sharpness',
@@ -55,10 +59,13 @@ export const MEASURES: readonly Measure[] = [
 
 const HEIGHT = 24;
 
-function rangeOf(values: readonly (number | undefined)[], zero: boolean): { low: number; high: number } {
+function rangeOf(
+  values: readonly (number | undefined)[],
+  { zero, least = 0 }: Pick<Measure, 'zero' | 'least'>,
+): { low: number; high: number } {
   const there = values.filter((value): value is number => value !== undefined && Number.isFinite(value));
   if (there.length === 0) return { low: 0, high: 1 };
-  const high = Math.max(...there);
+  const high = Math.max(least, ...there);
   const low = zero ? 0 : Math.min(...there);
   return high > low
     ? { low: zero ? 0 : low - (high - low) * 0.15, high }
@@ -69,7 +76,7 @@ function Chart({ slots, measure }: { slots: readonly Slot[]; measure: Measure })
   const { after, before } = measure;
   const values = slots.map(({ quality }) => (quality ? after(quality) : undefined));
   const earlier = before && slots.map(({ quality }) => (quality ? before(quality) : undefined));
-  const { low, high } = rangeOf([...values, ...(earlier ?? [])], measure.zero);
+  const { low, high } = rangeOf([...values, ...(earlier ?? [])], measure);
   const heightOf = (value: number) => Math.max(0.8, ((value - low) / (high - low)) * (HEIGHT - 2));
   return (
     <svg viewBox={`0 0 ${slots.length} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
@@ -136,8 +143,8 @@ export function Strip({
               />
             </div>
             <span class="value figures">
+              {was !== undefined && <span class="muted">{measure.show(was)} → </span>}
               {value === undefined ? '—' : measure.show(value)}
-              {was !== undefined && <span class="muted"> ← {measure.show(was)}</span>}
             </span>
           </div>
         );

@@ -1,4 +1,5 @@
 import { useLayoutEffect, useRef } from 'preact/hooks';
+import { followPointer } from './follow-pointer.js';
 import { edgesOf, type Slot } from './slots.js';
 import type { PaneKind, Stage, View } from './stage.js';
 
@@ -108,15 +109,7 @@ export function SwipeDivider({ share, onMove }: { share: number; onMove(share: n
         event.stopPropagation();
         event.currentTarget.focus();
         const box = event.currentTarget.parentElement!.getBoundingClientRect();
-        const move = (moved: PointerEvent) => onMove(clamp((moved.clientX - box.left) / box.width));
-        const done = () => {
-          removeEventListener('pointermove', move);
-          removeEventListener('pointerup', done);
-          removeEventListener('pointercancel', done);
-        };
-        addEventListener('pointermove', move);
-        addEventListener('pointerup', done);
-        addEventListener('pointercancel', done);
+        followPointer((moved) => onMove(clamp((moved.clientX - box.left) / box.width)));
       }}
     >
       <span class="grip" aria-hidden="true">

@@ -1,5 +1,6 @@
 /** Original, corrected and the difference between them, looked at together. */
 import { useEffect, useRef } from 'preact/hooks';
+import { followPointer } from './follow-pointer.js';
 import { Pane, SwipeDivider } from './pane.js';
 import type { Slot } from './slots.js';
 import type { PaneKind, Stage, View } from './stage.js';
@@ -89,7 +90,7 @@ export function Viewer(props: ViewerProps) {
     const fit = Math.min(clientWidth / slot.image.columns, clientHeight / slot.image.rows);
     const window = view.window ?? (await stage.windowOf(view.index)) ?? { center: 0, width: 1 };
     let [x, y] = [event.clientX, event.clientY];
-    const move = (moved: PointerEvent) => {
+    followPointer((moved) => {
       const [dx, dy] = [moved.clientX - x, moved.clientY - y];
       [x, y] = [moved.clientX, moved.clientY];
       latest.current.onChange((now) => {
@@ -98,15 +99,7 @@ export function Viewer(props: ViewerProps) {
         const scale = fit * now.zoom;
         return { ...now, pan: [now.pan[0] - dx / scale, now.pan[1] - dy / scale] };
       });
-    };
-    const done = () => {
-      removeEventListener('pointermove', move);
-      removeEventListener('pointerup', done);
-      removeEventListener('pointercancel', done);
-    };
-    addEventListener('pointermove', move);
-    addEventListener('pointerup', done);
-    addEventListener('pointercancel', done);
+    });
   }
 
   function onWheel(event: WheelEvent) {

@@ -1,11 +1,12 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { canRetry, waitsForReview, whyToLook } from '../../attention.js';
 import type { SeriesView } from '../api.js';
 import {
   ago,
-  canRetry,
   clock,
   duration,
   patientFacts,
+  STATES,
   seriesTitle,
   studyFacts,
   turnaround,
@@ -14,6 +15,7 @@ import { Help } from '../help.js';
 import { type Shortcut, useShortcuts } from '../keyboard.js';
 import type { Live } from '../live.js';
 import { Destinations, Progress, Retry, StateBadge, Verdict } from '../parts.js';
+import { mayDecide, useSession } from '../session.js';
 
 interface Filter {
   id: string;
@@ -23,16 +25,13 @@ interface Filter {
 
 const FILTERS: readonly Filter[] = [
   { id: 'all', label: 'All', holds: () => true },
+  { id: 'to-look-at', label: 'Needs a look', holds: (series) => whyToLook(series).length > 0 },
   {
     id: 'working',
     label: 'In progress',
     holds: ({ state }) => state === 'receiving' || state === 'complete' || state === 'corrected',
   },
-  {
-    id: 'to-review',
-    label: 'To review',
-    holds: (series) => series.hold === true && !series.review && series.counts.corrected > 0,
-  },
+  { id: 'to-review', label: 'To review', holds: waitsForReview },
   { id: 'flagged', label: 'Flagged', holds: ({ flagged }) => (flagged ?? 0) > 0 },
   { id: 'delivered', label: 'Delivered', holds: ({ state }) => state === 'delivered' },
   { id: 'left-alone', label: 'Left alone', holds: ({ state }) => state === 'left-alone' },
@@ -56,14 +55,20 @@ function textOf(series: SeriesView): string {
     .toLowerCase();
 }
 
-function Row({ series }: { series: SeriesView }) {
+function Row({ series, decides }: { series: SeriesView; decides: boolean }) {
   const title = seriesTitle(series);
   const took = turnaround(series);
+  const why = whyToLook(series);
+  const said = why.length > 0 ? why : [series.reason || STATES[series.state].says];
   return (
-    <tr class={series.state}>
+    <tr class={why.length > 0 ? 'to-look-at' : undefined}>
       <td class="state">
         <StateBadge series={series} />
-        {series.reason !== '' && <div class="small muted reason">{series.reason}</div>}
+        {said.map((reason) => (
+          <div class="small reason" key={reason}>
+            {reason}
+          </div>
+        ))}
       </td>
       <td>
         <div class="patient">{series.about?.patient ?? 'Unknown patient'}</div>
@@ -90,21 +95,21 @@ function Row({ series }: { series: SeriesView }) {
         {clock(series.lastReceivedAt)}
         <div class="small muted">{ago(series.lastReceivedAt)}</div>
       </td>
-      <td class="figures nowrap">
+      <td class="figures nowrap latency">
         {took ? duration(took.ms) : '—'}
         <div class="small muted">{took ? `to ${took.to}` : ''}</div>
       </td>
       <td>
         <Destinations series={series} />
       </td>
-      <td class="nowrap">
+      <td class="nowrap actions">
         <Verdict series={series} />
-        {series.hold && !series.review && series.counts.corrected > 0 && (
+        {decides && waitsForReview(series) && (
           <a class="button" href={`#/series/${series.series}`} aria-label={`Review ${title}`}>
             Review
           </a>
         )}
-        {canRetry(series) && <Retry series={series} name={title} />}
+        {decides && canRetry(series) && <Retry series={series} name={title} />}
       </td>
     </tr>
   );
@@ -116,7 +121,7 @@ export function Worklist({ live }: { live: Live }) {
   const [help, setHelp] = useState(false);
   const [, tick] = useState(0);
   const searchBox = useRef<HTMLInputElement>(null);
-  const body = useRef<HTMLTableSectionElement>(null);
+  const table = useRef<HTMLTableElement>(null);
   chosenFilter = filter;
   useEffect(() => {
     const timer = setInterval(() => tick((count) => count + 1), AGES_EVERY_MS);
@@ -127,14 +132,29 @@ export function Worklist({ live }: { live: Live }) {
   const wanted = search.trim().toLowerCase();
   const holds = FILTERS.find(({ id }) => id === filter)!.holds;
   const shown = all.filter((series) => holds(series) && (wanted === '' || textOf(series).includes(wanted)));
+  const groups = [
+    { title: 'Needs a look', rows: shown.filter((series) => whyToLook(series).length > 0) },
+    { title: 'Nothing to do', rows: shown.filter((series) => whyToLook(series).length === 0) },
+  ].filter(({ rows }) => rows.length > 0);
+  const decides = mayDecide(useSession());
 
   const step = (by: number) => {
-    const links = [...(body.current?.querySelectorAll<HTMLAnchorElement>('a.open') ?? [])];
+    const links = [...(table.current?.querySelectorAll<HTMLAnchorElement>('a.open') ?? [])];
     const at = links.indexOf(document.activeElement as HTMLAnchorElement);
     links[Math.max(0, Math.min(links.length - 1, at < 0 ? 0 : at + by))]?.focus();
   };
   const inRow = (selector: string) =>
     document.activeElement?.closest('tr')?.querySelector<HTMLElement>(selector)?.click();
+  // A series that changes its group is drawn anew: the keyboard stays with it.
+  const focused = useRef<HTMLAnchorElement | undefined>(undefined);
+  useLayoutEffect(() => {
+    const gone = focused.current;
+    if (!gone || gone.isConnected) return;
+    focused.current = undefined;
+    table.current
+      ?.querySelector<HTMLAnchorElement>(`a.open[href="${gone.hash}"]`)
+      ?.focus({ preventScroll: true });
+  });
   const shortcuts: Shortcut[] = [
     { keys: ['j', 'ArrowDown'], what: 'next series', run: () => step(1) },
     { keys: ['k', 'ArrowUp'], what: 'series before', run: () => step(-1) },
@@ -187,8 +207,16 @@ export function Worklist({ live }: { live: Live }) {
         </p>
       ) : shown.length > 0 ? (
         <div class="scroll" tabIndex={0} role="region" aria-label="Series">
-          <table>
-            <caption class="hidden">Series, the latest first</caption>
+          <table
+            ref={table}
+            onFocusIn={({ target }) => {
+              const link = (target as HTMLElement).closest<HTMLAnchorElement>('a.open');
+              focused.current = link ?? undefined;
+            }}
+          >
+            <caption class="hidden">
+              Series: those that need a look, then the others, the latest first
+            </caption>
             <thead>
               <tr>
                 {[
@@ -207,11 +235,18 @@ export function Worklist({ live }: { live: Live }) {
                 <th scope="col">Review</th>
               </tr>
             </thead>
-            <tbody ref={body}>
-              {shown.map((series) => (
-                <Row key={series.series} series={series} />
-              ))}
-            </tbody>
+            {groups.map(({ title, rows }) => (
+              <tbody key={title} aria-label={title}>
+                <tr class="group">
+                  <th colSpan={8} scope="rowgroup">
+                    {title} <span class="count">{rows.length}</span>
+                  </th>
+                </tr>
+                {rows.map((series) => (
+                  <Row key={series.series} series={series} decides={decides} />
+                ))}
+              </tbody>
+            ))}
           </table>
         </div>
       ) : (
