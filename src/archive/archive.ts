@@ -1,9 +1,10 @@
 /**
  * The archive: every object that was received or derived, its bytes on disk and its row in the index.
  */
-import { createReadStream } from 'node:fs';
-import { open, readFile, statfs } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { closeSync, createReadStream } from 'node:fs';
+import { open, readFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import type { IndexedAttributes } from './attributes.js';
 import { type Clock, monotonicClock } from './clock.js';
 import { type Database, openDatabase } from './database.js';
@@ -17,6 +18,8 @@ import {
   type Source,
   selectInstance,
 } from './instance.js';
+import { type JournalTicket, openJournal, readJournal, readJournalled } from './journal.js';
+import type { JournalledObject } from './journal-record.js';
 import { damageOf, examine, type Recovery, reconcile } from './reconcile.js';
 import { type Removed, removeFiles, removeRows } from './removal.js';
 
@@ -61,6 +64,11 @@ export interface Archive {
   readonly clock: Clock;
   /** What the start found. */
   readonly recovery: Recovery;
+  /**
+   * Puts back what the journal holds of a process that died, in its order; until that is done the journal takes nothing.
+   * @param put stores the file's bytes once more and returns its row; undefined: it cannot, and they go to the quarantine
+   */
+  restore(put: (object: JournalledObject, file: Buffer) => Promise<Instance | undefined>): Promise<void>;
   get(id: number): Instance | undefined;
   /** All versions under a key, oldest first. */
   versions(study: string, series: string, sop: string): Instance[];
@@ -84,8 +92,8 @@ export interface Archive {
   /** One at a time for each key, in order of the calls. */
   exclusively<T>(key: string, work: () => Promise<T>): Promise<T>;
   /**
-   * Places the file, then commits row and `within` in one transaction. When it resolves both are on disk.
-   * When it rejects, neither is in the archive; or, when the disk failed at the very end, the row is there and
+   * Places the file and commits row and `within` in one transaction. When it resolves both are on disk, or are in the
+   * journal, which is, and from which a start puts them back. When it rejects, neither is in the archive; or, when the disk failed at the very end, the row is there and
    * marked as damaged.
    */
   add(part: PartFile, instance: NewInstance, within?: (instance: Instance) => void): Promise<Instance>;
@@ -190,7 +198,19 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
 
   // Before files are held against rows: what was being removed is no stray file.
   await removeFiles(db, files, exclusively);
-  const recovery = await reconcile(db, files, setting('clean') === 'no', Number(setting('settled id') ?? 0));
+  await files.ensureFolder('journal');
+  const held = await readJournal(
+    join(files.root, 'journal'),
+    Buffer.from(setting('journal epoch') ?? '', 'hex'),
+    Number(setting('journal settled') ?? 0),
+  );
+  const recovery = await reconcile(
+    db,
+    files,
+    setting('clean') === 'no',
+    Number(setting('settled id') ?? 0),
+    new Set(held.map(({ path }) => path)),
+  );
   db.transaction(() => {
     setSetting('clean', 'no');
     for (const { id, sop, damage } of recovery.damaged) {
@@ -211,6 +231,33 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     const of = stored.get(peer) ?? { instances: 0, bytes: 0 };
     stored.set(peer, { instances: of.instances + instances, bytes: of.bytes + more });
   };
+
+  const journal = await openJournal({
+    folder: join(files.root, 'journal'),
+    freeBytes: files.freeBytes,
+    async settle(unsettledFiles) {
+      const ends = await Promise.allSettled([files.settle(unsettledFiles), db.sync()]);
+      for (const end of ends) if (end.status === 'rejected') throw end.reason;
+    },
+    onSettled: (use) => db.transaction(() => setSetting('journal settled', String(use))),
+    onFailure(error) {
+      audit('the journal failed: every object is synced by itself until the next start', {
+        detail: error instanceof Error ? error.message : String(error),
+      });
+    },
+    prepare: files.prepare,
+    syncFolder: files.syncFolder,
+  });
+  if (held.length === 0) await beginJournal();
+
+  async function beginJournal(): Promise<void> {
+    const epoch = randomBytes(16);
+    await db.commit(() => {
+      setSetting('journal epoch', epoch.toString('hex'));
+      setSetting('journal settled', '0');
+    });
+    await journal.begin(epoch);
+  }
 
   function insert(path: string, size: number, digest: string, n: NewInstance): Instance {
     const series = ensureSeries(n);
@@ -342,6 +389,104 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     audit('damage found', { study, series, sop, detail: damage });
   }
 
+  interface Adding {
+    path: string;
+    size: number;
+    instance: NewInstance;
+    within?: (instance: Instance) => void;
+  }
+
+  const digestWanted = ({ digest, transferSyntax, dataSetOffset }: NewInstance) =>
+    digest === undefined ? { transferSyntax, dataSetOffset } : undefined;
+
+  /** Row and `within`, committed; `unsettled` knows of it. */
+  async function index({ path, size, instance, within }: Adding, digest: string): Promise<Instance> {
+    let id: number | undefined;
+    const stored = await db
+      .group(() => {
+        const inserted = insert(path, size, digest, instance);
+        id = inserted.id;
+        within?.(inserted);
+        unsettled.add(id);
+        noteSettled(inserted);
+        return inserted;
+      })
+      .catch((error: unknown) => {
+        if (id !== undefined) unsettled.delete(id);
+        throw error;
+      });
+    bytes += size;
+    if (instance.origin === 'received') storedMore(instance.source.peer, 1, size);
+    return stored;
+  }
+
+  async function addSynced(part: PartFile, adding: Adding): Promise<Instance> {
+    const { path, instance } = adding;
+    const placed = await files.place(part, path, digestWanted(instance));
+    // Side by side with the index: nobody hears of it before all of it is on disk, and a start after a power cut
+    // in between compares the files of the newest rows with their digests.
+    const settled = placed.settle();
+    settled.catch(() => {});
+    let stored: Instance;
+    try {
+      stored = await index(adding, instance.digest ?? placed.digest!);
+    } catch (error) {
+      await settled.catch(() => {});
+      await files.remove(path);
+      throw error;
+    }
+    await settledOrDamaged(stored, [settled, db.sync()]);
+    return stored;
+  }
+
+  /** The object to the journal; side by side with its sync its file and then its row to the system. */
+  async function addJournalled(part: PartFile, adding: Adding, ticket: JournalTicket): Promise<Instance> {
+    const { path, instance } = adding;
+    let written: Awaited<JournalTicket['written']>;
+    try {
+      written = await ticket.written;
+    } catch {
+      ticket.settled();
+      return addSynced(part, adding);
+    }
+    const file = { fd: written.fd, folder: dirname(files.absolutePath(path)) };
+    let stored: Instance;
+    try {
+      stored = await index(adding, instance.digest ?? written.digest!);
+    } catch (error) {
+      // The part's memory is in use until then.
+      await ticket.synced.catch(() => {});
+      closeSync(file.fd);
+      await files.remove(path);
+      await ticket.void().catch(() => {});
+      throw error;
+    }
+    try {
+      await ticket.synced;
+    } catch {
+      ticket.settled();
+      await settledOrDamaged(stored, [files.settle([file]), db.sync()]);
+      return stored;
+    }
+    ticket.kept(file, () => unsettled.delete(stored.id));
+    return stored;
+  }
+
+  /** All are waited for: the part's memory is in use until then. */
+  async function settledOrDamaged(stored: Instance, works: Promise<void>[]): Promise<void> {
+    const ends = await Promise.allSettled(works);
+    unsettled.delete(stored.id);
+    for (const end of ends) {
+      if (end.status === 'fulfilled') continue;
+      try {
+        db.transaction(() => markDamage(stored, 'the disk failed while it was written'));
+      } catch {
+        // The first error is the one to tell.
+      }
+      throw end.reason;
+    }
+  }
+
   /** Writes down now and then up to which row all files are on disk for good: what a start need not compare. */
   function noteSettled(newest: Instance): void {
     rowsToCompare += 1;
@@ -349,7 +494,9 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     if (rowsToCompare < 256 && bytesToCompare < 64 * 1024 * 1024) return;
     rowsToCompare = 0;
     bytesToCompare = 0;
-    setSetting('settled id', String(Math.min(...unsettled) - 1));
+    // Rows are numbered in the order in which they came here.
+    const [oldest] = unsettled;
+    setSetting('settled id', String(oldest! - 1));
   }
 
   return {
@@ -383,7 +530,26 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
         studyInstanceUid,
         digest ?? null,
       )?.at,
+    async restore(put) {
+      if (held.length === 0) return;
+      const paths: string[] = [];
+      for (const record of held) {
+        const file = await readJournalled(record);
+        const stored = await put(record, file);
+        if (stored !== undefined) paths.push(relative(stored));
+        else {
+          const aside = await files.keepAside(record.path, file);
+          audit('journalled object kept aside', { detail: aside });
+        }
+      }
+      for (const path of paths) await files.settleAgain(path);
+      await db.sync();
+      held.length = 0;
+      await beginJournal();
+    },
     async removeSeries(id, may) {
+      // What the journal holds of it would come back with the next start.
+      await journal.settle();
       const removed = await db.commit(() => (may() ? removeRows(db, clock, id) : undefined));
       if (removed === undefined) return undefined;
       bytes -= removed.bytes;
@@ -395,47 +561,16 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
     exclusively,
     async add(part, instance, within) {
       const path = files.relativePath(instance.study, instance.series, instance.sop, instance.version);
-      const size = part.bytes;
-      const { transferSyntax, dataSetOffset } = instance;
-      const placed = await files.place(
-        part,
-        path,
-        instance.digest === undefined ? { transferSyntax, dataSetOffset } : undefined,
-      );
-      const digest = instance.digest ?? placed.digest!;
-      // Side by side with the index: nobody hears of it before all of it is on disk, and a start after a power cut
-      // in between compares the files of the newest rows with their digests.
-      const settled = placed.settle();
-      settled.catch(() => {});
-      let stored: Instance;
-      try {
-        stored = await db.group(() => {
-          const inserted = insert(path, size, digest, instance);
-          within?.(inserted);
-          unsettled.add(inserted.id);
-          noteSettled(inserted);
-          return inserted;
-        });
-      } catch (error) {
-        await settled.catch(() => {});
-        await files.remove(path);
-        throw error;
-      }
-      bytes += size;
-      if (instance.origin === 'received') storedMore(instance.source.peer, 1, size);
-      // Both are waited for: the part's memory is in use until then.
-      const ends = await Promise.allSettled([settled, db.sync()]);
-      unsettled.delete(stored.id);
-      for (const end of ends) {
-        if (end.status === 'fulfilled') continue;
-        try {
-          db.transaction(() => markDamage(stored, 'the disk failed while it was written'));
-        } catch {
-          // The first error is the one to tell.
-        }
-        throw end.reason;
-      }
-      return stored;
+      const adding = { path, size: part.bytes, instance, ...(within && { within }) };
+      const memory = instance.origin === 'received' ? files.memoryOf(part) : undefined;
+      if (memory === undefined) return addSynced(part, adding);
+      const { source, receivedAt } = instance;
+      const digest = digestWanted(instance);
+      const target = files.absolutePath(path);
+      await files.ensureFolder(dirname(path));
+      const file = { target, part: files.scratchPath(), ...(digest && { digest }) };
+      const ticket = journal.append({ path, source, receivedAt }, memory, file);
+      return ticket === undefined ? addSynced(part, adding) : addJournalled(part, adding, ticket);
     },
     async heal(part, instance, dataSetOffset, within) {
       const size = part.bytes;
@@ -485,16 +620,14 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       return createReadStream(instance.path, { start: instance.dataSetOffset, highWaterMark: 256 * 1024 });
     },
     bytes: () => bytes,
-    async freeBytes() {
-      const found = await statfs(files.root);
-      return found.bavail * found.bsize;
-    },
+    freeBytes: files.freeBytes,
     audit,
     setAttributes,
     setting,
     setSetting,
     async close() {
       try {
+        await journal.close();
         db.transaction(() => {
           const last = db.get<{ id: number }>('SELECT COALESCE(MAX(id), 0) AS id FROM instances')!.id;
           setSetting('settled id', String(last));

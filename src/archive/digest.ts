@@ -3,7 +3,8 @@ import { createReadStream } from 'node:fs';
 
 const slice = 1024 * 1024;
 
-function begin(transferSyntax: string): Hash {
+/** A digest of `digestOf` of which the data set's bytes are still to come. */
+export function beginDigest(transferSyntax: string): Hash {
   return createHash('sha256').update(transferSyntax).update('\0');
 }
 
@@ -12,12 +13,12 @@ function begin(transferSyntax: string): Hash {
  * object whatever its preamble and meta header say.
  */
 export function digestOfBytes(transferSyntax: string, dataSet: Buffer): string {
-  return begin(transferSyntax).update(dataSet).digest('hex');
+  return beginDigest(transferSyntax).update(dataSet).digest('hex');
 }
 
 /** The same; large data sets are taken in slices, with the event loop running in between. */
 export async function digestOf(transferSyntax: string, dataSet: Buffer): Promise<string> {
-  const hash = begin(transferSyntax);
+  const hash = beginDigest(transferSyntax);
   for (let at = 0; at < dataSet.length; at += slice) {
     if (at > 0) await new Promise(setImmediate);
     hash.update(dataSet.subarray(at, at + slice));
@@ -31,7 +32,7 @@ export async function digestOfPieces(
   pieces: AsyncIterable<Buffer>,
   dataSetOffset: number,
 ): Promise<string> {
-  const hash = begin(transferSyntax);
+  const hash = beginDigest(transferSyntax);
   let skip = dataSetOffset;
   for await (const piece of pieces) {
     for (let at = skip; at < piece.length; at += slice) {
@@ -49,7 +50,7 @@ export async function digestOfFile(
   transferSyntax: string,
   dataSetOffset: number,
 ): Promise<string> {
-  const hash = begin(transferSyntax);
+  const hash = beginDigest(transferSyntax);
   for await (const chunk of createReadStream(path, { start: dataSetOffset, highWaterMark: slice })) {
     hash.update(chunk as Buffer);
   }

@@ -3,6 +3,7 @@
  * renamed, and on disk for good (file and folder) before anybody hears of it.
  *
  *     <root>/incoming/<n>.part
+ *     <root>/journal/<n>       see journal.ts
  *     <root>/archive/<aa>/<study UID>/<series UID>/<SOP Instance UID>[.v<version>].dcm
  *     <root>/quarantine/…      files that were found without an index row
  *
@@ -10,10 +11,12 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, fdatasync, open as openFile, writev } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, rmdir, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import type { SettlerOrder } from './settler-thread.js';
 import { createSharedMemory, type SharedBytes, type SharedMemory } from './shared-bytes.js';
+import { diskThread } from './threads.js';
 import { createWriters } from './writers.js';
 
 /** PS3.5 section 9.1: digits and dots, at most 64 characters. Anything else never becomes a path. */
@@ -25,6 +28,8 @@ const knownFoldersLimit = 10_000;
 const openFoldersLimit = 32;
 /** Objects up to this size are written at once, when they are known to be good. */
 export const smallBytes = 4 * 1024 * 1024;
+/** Files that are synced at the same time share commits of the file system's journal. */
+const settlerThreads = 3;
 /** Buffers in one vectored write: IOV_MAX is 1024 on Linux. */
 const vectors = 512;
 
@@ -42,6 +47,12 @@ export interface PartFile {
   write(chunks: readonly Buffer[]): Promise<void>;
   /** Closes and removes it. Never throws. */
   discard(): Promise<void>;
+}
+
+/** A file that has been written, is open and not yet synced. */
+export interface UnsettledFile {
+  fd: number;
+  folder: string;
 }
 
 export interface PlacedFile {
@@ -75,6 +86,17 @@ export interface InstanceFiles {
     relative: string,
     digest?: { transferSyntax: string; dataSetOffset: number },
   ): Promise<PlacedFile>;
+  /** Resolves when contents, names and folders are on disk for good. Their descriptors are closed. */
+  settle(files: readonly UnsettledFile[]): Promise<void>;
+  /** The same for a file that may have been written by a process that has ended. */
+  settleAgain(relative: string): Promise<void>;
+  /** The bytes of a part of `partOf`. */
+  memoryOf(part: PartFile): Buffer | undefined;
+  /** Makes a file of so many bytes that are all written and on disk. */
+  prepare(path: string, bytes: number): Promise<void>;
+  syncFolder(folder: string): Promise<void>;
+  /** Bytes that the file system still has for us. */
+  freeBytes(): Promise<number>;
   /** Removes a file that was placed but not indexed. */
   remove(relative: string): Promise<void>;
   /**
@@ -82,6 +104,8 @@ export interface InstanceFiles {
    * they are empty.
    */
   settleRemovals(folder: string): Promise<void>;
+  /** Writes a file into the quarantine, for good; returns its path below the data folder. */
+  keepAside(relative: string, bytes: Buffer): Promise<string>;
   /** Moves a file out of the archive. */
   quarantine(relative: string): Promise<void>;
   /** Size in bytes, or undefined when there is no such file. */
@@ -99,9 +123,13 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
   const descriptors = new WeakMap<PartFile, number>();
   const unwritten = new WeakMap<PartFile, SharedBytes>();
   const writers = createWriters();
+  const settlers = Array.from({ length: settlerThreads }, () =>
+    diskThread<SettlerOrder>(new URL('./settler-thread.js', import.meta.url), 'archive-settler'),
+  );
   // In order of their last use.
   const openFolders = new Map<string, Promise<FileHandle>>();
   let sequence = 0;
+  let lastPlace: { study: string; aa: string } | undefined;
 
   function ensureFolder(folder: string): Promise<void> {
     const known = knownFolders.get(folder);
@@ -207,7 +235,7 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
   /** Both are waited for: a descriptor in use is not closed. */
   async function settle(fd: number, folder: string): Promise<void> {
     try {
-      await both(dataSynced(fd), syncFolder(folder));
+      await all([dataSynced(fd), syncFolder(folder)]);
     } finally {
       closeSync(fd);
     }
@@ -246,8 +274,11 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
         if (!uidSyntax.test(uid))
           throw new RangeError(`"${uid.slice(0, 80)}" is not a UID (PS3.5 section 9.1)`);
       }
-      const aa = createHash('sha256').update(study).digest('hex').slice(0, 2);
-      return join('archive', aa, study, series, version === 1 ? `${sop}.dcm` : `${sop}.v${version}.dcm`);
+      if (lastPlace?.study !== study) {
+        lastPlace = { study, aa: createHash('sha256').update(study).digest('hex').slice(0, 2) };
+      }
+      const name = version === 1 ? `${sop}.dcm` : `${sop}.v${version}.dcm`;
+      return `archive/${lastPlace.aa}/${study}/${series}/${name}`;
     },
     absolutePath: (relative) => join(root, relative),
     createPart,
@@ -279,7 +310,30 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
       const { settled, ...placed } = await inFolder(folder, () =>
         writers.write({ target, part: partPath(), bytes: memory.bytes(), ...(digest && { digest }) }),
       );
-      return { ...placed, settle: () => both(settled, syncFolder(folder)) };
+      return { ...placed, settle: () => all([settled, syncFolder(folder)]) };
+    },
+    async settle(unsettled) {
+      const shares = settlers.map((settler, n) => ({
+        settler,
+        descriptors: unsettled.filter((_, at) => at % settlers.length === n).map(({ fd }) => fd),
+      }));
+      await all([
+        ...shares
+          .filter(({ descriptors }) => descriptors.length > 0)
+          .map(({ settler, descriptors }) => settler.ask({ do: 'settle', descriptors })),
+        ...[...new Set(unsettled.map(({ folder }) => folder))].map(syncFolder),
+      ]);
+    },
+    async settleAgain(relative) {
+      const path = join(root, relative);
+      await files.settle([{ fd: await opened(path, 'r'), folder: dirname(path) }]);
+    },
+    memoryOf: (part) => unwritten.get(part)?.bytes(),
+    prepare: (path, bytes) => settlers[0]!.ask({ do: 'prepare', path, bytes }),
+    syncFolder,
+    async freeBytes() {
+      const found = await statfs(root);
+      return found.bavail * found.bsize;
     },
     async remove(relative) {
       await rm(join(root, relative), { force: true });
@@ -306,10 +360,17 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
       }
     },
     async quarantine(relative) {
-      const target = join(root, 'quarantine', `${Date.now()}-${relative.replaceAll('/', '_').slice(-200)}`);
+      const target = join(root, quarantined(relative));
       await ensureFolder(dirname(target));
       await rename(join(root, relative), target);
       await syncFolder(dirname(target));
+    },
+    async keepAside(relative, bytes) {
+      const aside = quarantined(relative);
+      await ensureFolder(dirname(join(root, aside)));
+      await writeFile(join(root, aside), bytes);
+      await files.settleAgain(aside);
+      return aside;
     },
     async size(relative) {
       try {
@@ -323,6 +384,7 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
     ensureFolder: (folder) => ensureFolder(join(root, folder)),
     async close() {
       await writers.close();
+      await Promise.all(settlers.map((settler) => settler.close()));
       await Promise.all([...openFolders.keys()].map(closeFolder));
     },
   };
@@ -333,9 +395,13 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
   return files;
 }
 
-/** Waits for both to end, whether well or not. */
-async function both(one: Promise<void>, other: Promise<void>): Promise<void> {
-  const ends = await Promise.allSettled([one, other]);
+function quarantined(relative: string): string {
+  return join('quarantine', `${Date.now()}-${relative.replaceAll('/', '_').slice(-200)}`);
+}
+
+/** Waits for all to end, whether well or not. */
+async function all(works: readonly Promise<void>[]): Promise<void> {
+  const ends = await Promise.allSettled(works);
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 

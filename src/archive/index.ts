@@ -13,7 +13,7 @@ export {
 export { indexMissing } from './backfill.js';
 export { type Clock, monotonicClock } from './clock.js';
 export { type Database, DatabaseError, openDatabase, type Value } from './database.js';
-export { digestOf, digestOfFile, digestOfPieces } from './digest.js';
+export { beginDigest, digestOf, digestOfFile, digestOfPieces } from './digest.js';
 export { type InstanceFiles, isCode, isDiskFull, type PartFile, smallBytes } from './files.js';
 export type { Instance, InstanceFlag, InstanceRow, InstanceState, Source } from './instance.js';
 export { instanceOf, selectInstance } from './instance.js';

@@ -20,6 +20,8 @@ export interface Recovery {
   partsRemoved: number;
   /** Files without an index row, moved to the quarantine folder; paths below the data folder. */
   quarantined: string[];
+  /** Objects that the journal held: put back where they were missing. */
+  journalled: number;
   /** Rows whose file is missing or has another size. */
   damaged: { id: number; sop: string; damage: string }[];
 }
@@ -27,14 +29,22 @@ export interface Recovery {
 /**
  * @param settledId rows up to this id are known to have been whole on disk: of those only the existence is
  * checked, of newer ones the contents, because a power cut may have kept a row and lost bytes of its file.
+ * @param journalled files that the journal will put back, rows and all
  */
 export async function reconcile(
   db: Database,
   files: InstanceFiles,
   crashed: boolean,
   settledId: number,
+  journalled: ReadonlySet<string> = new Set(),
 ): Promise<Recovery> {
-  const recovery: Recovery = { crashed, partsRemoved: 0, quarantined: [], damaged: [] };
+  const recovery: Recovery = {
+    crashed,
+    partsRemoved: 0,
+    quarantined: [],
+    journalled: journalled.size,
+    damaged: [],
+  };
   for (const name of await readdir(join(files.root, 'incoming'))) {
     await rm(join(files.root, 'incoming', name), { recursive: true, force: true });
     recovery.partsRemoved += 1;
@@ -53,7 +63,7 @@ export async function reconcile(
     );
     for (const name of folder.names) {
       const path = join(folder.path, name);
-      if (rows.has(path)) continue;
+      if (rows.has(path) || journalled.has(path)) continue;
       await files.quarantine(path);
       recovery.quarantined.push(path);
     }

@@ -2,9 +2,10 @@
  * A thread that writes files: each to its place, then to the disk for good. What has come in meanwhile is written before
  * the first sync, so that one commit of the file system's journal serves all.
  */
-import { closeSync, fdatasyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync } from 'node:fs';
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { digestOfBytes } from './digest.js';
+import { writeFileWhole } from './whole-file.js';
 
 export interface WriteOrder {
   id: number;
@@ -28,44 +29,6 @@ export type WriterReport =
 /** Files that wait for one sync at most: bounds how long the first of them waits. */
 const batchSize = 16;
 
-function create(target: string): number | undefined {
-  try {
-    return openSync(target, 'wx');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined;
-    throw error;
-  }
-}
-
-/** Writes all of it, or leaves nothing behind. */
-function fill(fd: number, path: string, bytes: Uint8Array): void {
-  try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-  } catch (error) {
-    closeSync(fd);
-    rmSync(path, { force: true });
-    throw error;
-  }
-}
-
-function write({ target, part }: WriteOrder, bytes: Uint8Array): number {
-  const fresh = create(target);
-  if (fresh !== undefined) {
-    fill(fresh, target, bytes);
-    return fresh;
-  }
-  const fd = openSync(part, 'wx');
-  fill(fd, part, bytes);
-  try {
-    renameSync(part, target);
-  } catch (error) {
-    closeSync(fd);
-    rmSync(part, { force: true });
-    throw error;
-  }
-  return fd;
-}
-
 function serve(port: MessagePort): void {
   const report = (message: WriterReport) => port.postMessage(message);
   const failed = (id: number, error: unknown) => {
@@ -85,7 +48,7 @@ function serve(port: MessagePort): void {
       const { id, memory, offset, length, digest } = order;
       try {
         const bytes = Buffer.from(memory, offset, length);
-        const fd = write(order, bytes);
+        const fd = writeFileWhole(order, bytes);
         written.push({ id, fd });
         report({
           id,

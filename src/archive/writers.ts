@@ -46,7 +46,8 @@ export function createWriters(): Writers {
   let idle: (() => void)[] = [];
 
   function start(): Member {
-    const worker = new Worker(script, { name: 'archive-writer' });
+    // Descriptors are shared by all threads: none is closed because one of them ends.
+    const worker = new Worker(script, { name: 'archive-writer', trackUnmanagedFds: false });
     const member: Member = { worker, ready: false, open: new Map() };
     members.push(member);
     worker.unref();

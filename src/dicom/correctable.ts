@@ -152,8 +152,9 @@ function framesReason(dataSet: DataSet): string | undefined {
 
 /** GE writes OTHER into Image Type and what the image is into (0043,xx2F): 0 magnitude, 1 phase, 2 real, 3 imaginary. */
 function gePrivateReason(dataSet: DataSet): string | undefined {
-  for (let block = 0x10; block <= 0xff; block += 1) {
-    if (string(dataSet, (0x00430000 | block) >>> 0) !== 'GEMS_PARM_01') continue;
+  for (const tag of dataSet.elements.keys()) {
+    const block = tag - 0x00430000;
+    if (block < 0x10 || block > 0xff || string(dataSet, tag) !== 'GEMS_PARM_01') continue;
     const component = number(dataSet, (0x00430000 | (block << 8) | 0x2f) >>> 0);
     const what = component === undefined ? undefined : ['', 'PHASE', 'REAL', 'IMAGINARY'][component];
     return complexReason(what);

@@ -78,7 +78,7 @@ export class Association implements DulUser {
   private readonly receiver: MessageReceiver;
   private readonly timer: ProgressTimer;
   private readonly pending = new Map<number, PendingRequest>();
-  private readonly performing = new Map<number, AbortController>();
+  private readonly performing = new Map<number, Cancellation>();
   private active = 0;
   private waitingMessage: IncomingMessage | undefined;
   private queuedBytes = 0;
@@ -240,7 +240,7 @@ export class Association implements DulUser {
     this.waitingMessage = undefined;
     for (const request of this.pending.values()) request.reject(error);
     this.pending.clear();
-    for (const controller of this.performing.values()) controller.abort(error);
+    for (const cancellation of this.performing.values()) cancellation.cancel(error);
     this.resolveEnded(end);
     this.options.onEnded?.(end);
   }
@@ -328,7 +328,7 @@ export class Association implements DulUser {
   private cancel(message: IncomingMessage): void {
     message.data?.discard();
     const { messageIdBeingRespondedTo } = message.command;
-    if (messageIdBeingRespondedTo !== undefined) this.performing.get(messageIdBeingRespondedTo)?.abort();
+    if (messageIdBeingRespondedTo !== undefined) this.performing.get(messageIdBeingRespondedTo)?.cancel();
   }
 
   private begin(message: IncomingMessage): void {
@@ -391,14 +391,16 @@ export class Association implements DulUser {
     );
     if (service === undefined) return { status: Status.unrecognizedOperation };
     if (this.performing.has(messageId)) return { status: Status.duplicateInvocation };
-    const controller = new AbortController();
-    this.performing.set(messageId, controller);
+    const cancellation = new Cancellation();
+    this.performing.set(messageId, cancellation);
     const request: DimseRequest = {
       peer: this.peer,
       context,
       association: this,
       command,
-      signal: controller.signal,
+      get signal() {
+        return cancellation.signal;
+      },
       sendPending: (fields, dataSet) =>
         this.send(
           context.id,
@@ -487,6 +489,23 @@ export class Association implements DulUser {
     this.timedOut = true;
     const seconds = Math.round(this.options.silenceMs / 100) / 10;
     this.dul.abort(`no byte moved for ${seconds} s`);
+  }
+}
+
+/** Whether a request is to be given up; the signal is made for the few that look at it. */
+class Cancellation {
+  private controller: AbortController | undefined;
+  private cancelled: { reason: unknown } | undefined;
+
+  get signal(): AbortSignal {
+    this.controller ??= new AbortController();
+    if (this.cancelled !== undefined) this.controller.abort(this.cancelled.reason);
+    return this.controller.signal;
+  }
+
+  cancel(reason?: unknown): void {
+    this.cancelled ??= { reason };
+    this.controller?.abort(reason);
   }
 }
 

@@ -3,6 +3,7 @@
  */
 import {
   type Archive,
+  beginDigest,
   digestOf,
   digestOfFile,
   type Instance,
@@ -83,6 +84,8 @@ interface Expected {
   study?: string;
   sopClassUid?: string;
   sopInstanceUid?: string;
+  /** It was taken at this time by a process that has ended: there has to be room for it. */
+  takenAt?: number;
 }
 
 interface Inspected<D> {
@@ -93,10 +96,16 @@ interface Inspected<D> {
   dataSet?: Buffer;
 }
 
-export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void } {
+export function createIntake<D>(o: IntakeOptions<D>): Intake & {
+  /** To be called first: puts back what the archive's journal holds. @throws when the disk does not take it */
+  restore(): Promise<void>;
+  close(): void;
+} {
   const { archive, queue, tracker, events, dicom } = o;
   const inMemory = o.inMemoryBytes ?? 64 * 1024 * 1024;
   let large: Promise<unknown> = Promise.resolve();
+  /** Objects that have begun and not ended. */
+  let arriving = 0;
   const quotas = createQuotas(archive, o.quotas ?? []);
   const room = watchRoom({
     freeBytes: () => archive.freeBytes(),
@@ -104,13 +113,21 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
     onChange: (change) => events.emit('room', change),
   });
 
-  function begin(prefix: () => Buffer, expected: Expected): IncomingInstance {
+  function begin(
+    prefix: () => Buffer,
+    expected: Expected & { transferSyntaxUid?: string },
+  ): IncomingInstance {
+    const { transferSyntaxUid } = expected;
+    // One that comes alone is digested while it comes; where several come, the thread that writes them does it.
+    const hash =
+      transferSyntaxUid !== undefined && arriving === 0 ? beginDigest(transferSyntaxUid) : undefined;
+    arriving += 1;
     const startedAt = performance.now();
     let receiving: Receiving | undefined;
     let failure: IntakeError | undefined;
     let over = false;
     try {
-      receiving = new Receiving(archive.files, prefix());
+      receiving = new Receiving(archive.files, prefix(), hash);
     } catch (error) {
       failure = intakeErrorOf(error);
     }
@@ -148,11 +165,14 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
             ...(about ?? (expected.sopInstanceUid !== undefined && { sop: expected.sopInstanceUid })),
           });
           throw refusal;
+        } finally {
+          arriving -= 1;
         }
       },
       async abort() {
         if (over) return;
         over = true;
+        arriving -= 1;
         await receiving?.discard();
       },
     };
@@ -176,7 +196,8 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
   }
 
   async function inspect(receiving: Receiving, expected: Expected): Promise<Inspected<D>> {
-    if (receiving.bytes > inMemory) return receiving.reading((file) => inspectLarge(file, expected));
+    if (receiving.bytes > inMemory)
+      return receiving.reading((file) => inspectLarge(file, receiving.digest(), expected));
     const bytes = await receiving.contents();
     const header = dicom.readHeader(bytes);
     compare(header, expected);
@@ -186,11 +207,17 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
       throw refuse(header, expected, intakeErrorOf(error));
     }
     const dataSet = bytes.subarray(header.dataSetOffset);
+    const digest = receiving.digest();
+    if (digest !== undefined) return { header, digest };
     if (receiving.bytes <= smallBytes) return { header, dataSet };
     return { header, digest: await digestOf(header.transferSyntaxUid, dataSet) };
   }
 
-  async function inspectLarge(file: ReadablePart, expected: Expected): Promise<Inspected<D>> {
+  async function inspectLarge(
+    file: ReadablePart,
+    digest: string | undefined,
+    expected: Expected,
+  ): Promise<Inspected<D>> {
     const { verify, ...header } = await dicom.openLarge(file);
     compare(header, expected);
     try {
@@ -200,7 +227,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
     }
     return {
       header,
-      digest: await digestOfFile(file.path, header.transferSyntaxUid, header.dataSetOffset),
+      digest: digest ?? (await digestOfFile(file.path, header.transferSyntaxUid, header.dataSetOffset)),
     };
   }
 
@@ -282,7 +309,9 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
         : rememberedAs(classificationOf(header, ownSeries), removedAt);
     const version = (latest?.version ?? 0) + 1;
     const part = receiving.part();
-    const stored = await quotas.within(expected.source, part.bytes, () =>
+    const within: typeof quotas.within =
+      expected.takenAt === undefined ? quotas.within : (_source, _bytes, store) => store();
+    const stored = await within(expected.source, part.bytes, () =>
       archive.add(
         part,
         {
@@ -294,7 +323,7 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
           dataSetOffset,
           origin: 'received',
           source: expected.source,
-          receivedAt: archive.clock.now(),
+          receivedAt: expected.takenAt ?? archive.clock.now(),
           current: !ownSeries,
           attributes: indexedAttributesOf(dicom, header.dataSet),
           ...routingOf(classification),
@@ -354,7 +383,29 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & { close(): void }
     tracker.changed(instance.seriesId);
   }
 
+  /** Stores once more what was answered with Success and may not be in files and index for good. */
+  async function restore(): Promise<void> {
+    await archive.restore(async ({ source, receivedAt, path }, file) => {
+      const receiving = new Receiving(archive.files, Buffer.alloc(0));
+      try {
+        await receiving.write(file);
+        const { instance } = await store(receiving, { source, takenAt: receivedAt });
+        receiving.end();
+        return instance;
+      } catch (error) {
+        await receiving.discard();
+        const { code, message } = intakeErrorOf(error);
+        if (code !== 'disk-full' && code !== 'io') return undefined;
+        throw new Error(
+          `${path} was received and cannot be put back from the journal (${code}: ${message}); start again when that is mended`,
+          { cause: error },
+        );
+      }
+    });
+  }
+
   return {
+    restore,
     beginDataSet: (m) =>
       begin(
         () =>

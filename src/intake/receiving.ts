@@ -1,4 +1,5 @@
 /** Bytes of one object as they arrive: in memory while they are few, in the incoming folder when they are many. */
+import type { Hash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { type InstanceFiles, type PartFile, type SharedBytes, smallBytes } from '../archive/index.js';
 
@@ -28,10 +29,14 @@ export class Receiving {
   #bytes = 0;
   #part: PartFile | undefined;
 
-  /** @param prefix what comes before the sender's bytes in the file. */
+  /**
+   * @param prefix what comes before the sender's bytes in the file.
+   * @param hash takes the sender's bytes as they come
+   */
   constructor(
     private readonly files: InstanceFiles,
     prefix: Buffer,
+    private readonly hash?: Hash,
   ) {
     this.#memory = files.memory.take();
     this.#memory.append(prefix);
@@ -46,6 +51,7 @@ export class Receiving {
   /** Takes a copy, or writes it down. */
   async write(chunk: Buffer): Promise<void> {
     this.#bytes += chunk.length;
+    this.hash?.update(chunk);
     if (this.#part === undefined && this.#bytes <= smallBytes) {
       this.#memory.append(chunk);
       return;
@@ -60,6 +66,11 @@ export class Receiving {
     await this.#part.write([this.#memory.bytes()]);
     this.#memory.release();
     return this.#part;
+  }
+
+  /** What `hash` made of the sender's bytes, hexadecimal; to be asked for once, when all have come. */
+  digest(): string | undefined {
+    return this.hash?.digest('hex');
   }
 
   /** The file's bytes, all in memory; not to be read after `end` or `discard`. */

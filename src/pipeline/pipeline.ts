@@ -131,6 +131,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
     ...(o.disk && { disk: o.disk }),
     ...(o.quotas && { quotas: o.quotas }),
   });
+  const recovery = await recover();
   const delivery = createDelivery({
     archive,
     queue,
@@ -156,6 +157,18 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
     const { dataSet } = o.dicom.readHeader(file);
     return indexedAttributesOf(o.dicom, dataSet);
   };
+
+  async function recover(): Promise<Recovery> {
+    try {
+      await intake.restore();
+    } catch (error) {
+      intake.close();
+      await archive.close();
+      throw error;
+    }
+    const damaged = archive.recovery.damaged.filter(({ id }) => archive.get(id)?.damage !== undefined);
+    return { ...archive.recovery, damaged };
+  }
 
   /** Every obligation that the archive knows of has its job, whatever ended the process before. */
   function restoreJobs(): void {
@@ -189,7 +202,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
     delivery,
     retention,
     events,
-    recovery: archive.recovery,
+    recovery,
     start() {
       restoreJobs();
       startCorrecting({

@@ -44,11 +44,12 @@ rules: [{ name: all, when: { Modality: MR }, model: tiny, to: [pacs, vna], compl
 retry: { first: 100ms, max: 1s }
 `,
   );
-  const recovered = { quarantined: 0, damaged: 0 };
+  const recovered = { quarantined: 0, journalled: 0, damaged: 0 };
   const start = () =>
     startIncarnation(t, ['serve', '--config', config], (line) => {
       if (line.msg !== 'archive opened') return;
       recovered.quarantined += (line.quarantined as unknown[]).length;
+      recovered.journalled += line.journalled as number;
       recovered.damaged += (line.damaged as unknown[]).length;
     });
   const random = seeded(seed);
@@ -110,6 +111,7 @@ retry: { first: 100ms, max: 1s }
     }),
   );
   assert.equal(destination.kept.size, slices);
+  assert.ok(recovered.journalled > 0, 'the journal had something to put back');
   assert.equal(destination.conflicting + reference.conflicting, 0);
   assert.deepEqual(changed, []);
   assert.equal(await last.stop(), 0);

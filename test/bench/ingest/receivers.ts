@@ -17,7 +17,7 @@ export interface Receiver {
 }
 
 export const RECEIVERS = {
-  mcnet: 'archive file, folder and index synced before each Success',
+  mcnet: 'each object synced to the journal before its Success; file, folder and index from it',
   orthanc: 'SyncStorageArea true: files synced; its SQLite index as it ships (WAL, synchronous NORMAL)',
   storescp: '--fork; no sync',
 } as const;

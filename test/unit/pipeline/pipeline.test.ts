@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile, truncate, unlink } from 'node:fs/promises';
+import { readFile, rename, truncate, unlink } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
 import type { IntakeError } from '../../../src/intake/index.js';
 import { openPipeline, type PipelineOptions } from '../../../src/pipeline/index.js';
@@ -535,6 +535,21 @@ test('an acknowledged file that vanished is an error on the series, and a resend
     /the file is missing; send the object again/,
   );
   assert.equal((await store(second.pipeline, one)).outcome, 'stored');
+  await eventually('delivered', () => second.pipeline.series.get('1.2.3.4')?.state === 'delivered');
+  assert.deepEqual(second.pipeline.series.get('1.2.3.4')?.failures, []);
+});
+
+test('a file that vanished and came back by other means: a resend finds it whole, and it is corrected after all', async (t) => {
+  const first = await open(t);
+  const one = slice({ sop: '1.2.3.4.1' });
+  const { instance } = await store(first.pipeline, one);
+  await first.close();
+  await rename(instance.path, `${instance.path}.aside`);
+  const second = await open(t, { data: first.data });
+  second.pipeline.start();
+  await eventually('failed', () => second.pipeline.series.get('1.2.3.4')?.state === 'failed');
+  await rename(`${instance.path}.aside`, instance.path);
+  assert.equal((await store(second.pipeline, one)).outcome, 'duplicate');
   await eventually('delivered', () => second.pipeline.series.get('1.2.3.4')?.state === 'delivered');
   assert.deepEqual(second.pipeline.series.get('1.2.3.4')?.failures, []);
 });
