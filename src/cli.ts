@@ -163,12 +163,16 @@ series
   .action(run(async () => (await import('./commands/series.js')).seriesShow));
 series
   .command('retry')
-  .description('Tries again now what failed or waits in a series.')
-  .argument('<uid>', 'Series Instance UID')
+  .description('Tries again now what failed or waits in a series, or in every series that failed.')
+  .argument('[uid]', 'Series Instance UID')
+  .option('--all-failed', 'every series that failed')
   .addOption(urlOption())
   .addOption(tokenOption())
   .addOption(jsonOption())
-  .addHelpText('after', `\nExamples:\n  mcnet series retry 1.2.840.113619.2.1\n${exitCodes}`)
+  .addHelpText(
+    'after',
+    `\nExamples:\n  mcnet series retry 1.2.840.113619.2.1\n  mcnet series retry --all-failed\n${exitCodes}`,
+  )
   .action(run(async () => (await import('./commands/series.js')).seriesRetry));
 
 const usersOption = () =>

@@ -310,7 +310,7 @@ export async function openInstanceFiles(root: string): Promise<InstanceFiles> {
       const { settled, ...placed } = await inFolder(folder, () =>
         writers.write({ target, part: partPath(), bytes: memory.bytes(), ...(digest && { digest }) }),
       );
-      return { ...placed, settle: () => all([settled, syncFolder(folder)]) };
+      return { ...placed, settle: () => settled };
     },
     async settle(unsettled) {
       const shares = settlers.map((settler, n) => ({

@@ -1,8 +1,9 @@
 /**
- * A thread that writes files: each to its place, then to the disk for good. What has come in meanwhile is written before
- * the first sync, so that one commit of the file system's journal serves all.
+ * A thread that writes files: each to its place, then file and folder to the disk for good. What has come in meanwhile is
+ * written before the first sync, so that one commit of the file system's journal serves all.
  */
-import { closeSync, fdatasyncSync } from 'node:fs';
+import { closeSync, fdatasyncSync, fsyncSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { digestOfBytes } from './digest.js';
 import { writeFileWhole } from './whole-file.js';
@@ -26,50 +27,104 @@ export type WriterReport =
   | { id: number; at: 'settled' }
   | { id: number; at: 'failed'; message: string; code?: string };
 
+/** Several travel in one message, each way. */
+export type WriteOrders = readonly WriteOrder[];
+export type WriterReports = readonly WriterReport[];
+
 /** Files that wait for one sync at most: bounds how long the first of them waits. */
 const batchSize = 16;
+/** Where one commit of the journal does not serve all folders, the first one's files do not wait for the last one's. */
+const reportEveryMs = 4;
+
+function failure(id: number, error: unknown): WriterReport {
+  const { message, code } = error as NodeJS.ErrnoException;
+  return { id, at: 'failed', message, ...(code !== undefined && { code }) };
+}
+
+interface Written {
+  id: number;
+  fd: number;
+}
+
+function settleIn(folder: string, files: readonly Written[]): WriterReport[] {
+  const reports = files.map(({ id, fd }): WriterReport => {
+    try {
+      fdatasyncSync(fd);
+      return { id, at: 'settled' };
+    } catch (error) {
+      return failure(id, error);
+    } finally {
+      closeSync(fd);
+    }
+  });
+  try {
+    syncFolder(folder);
+    return reports;
+  } catch (error) {
+    return reports.map((report) => (report.at === 'settled' ? failure(report.id, error) : report));
+  }
+}
+
+function syncFolder(folder: string): void {
+  const fd = openSync(folder, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
 
 function serve(port: MessagePort): void {
-  const report = (message: WriterReport) => port.postMessage(message);
-  const failed = (id: number, error: unknown) => {
-    const { message, code } = error as NodeJS.ErrnoException;
-    report({ id, at: 'failed', message, ...(code !== undefined && { code }) });
-  };
+  const waiting: WriteOrder[] = [];
 
-  port.on('message', (first: WriteOrder) => {
-    const orders = [first];
-    while (orders.length < batchSize) {
-      const more = receiveMessageOnPort(port) as { message: WriteOrder } | undefined;
-      if (more === undefined) break;
-      orders.push(more.message);
+  function takeWhatCame(): void {
+    for (;;) {
+      const more = receiveMessageOnPort(port) as { message: WriteOrders } | undefined;
+      if (more === undefined) return;
+      waiting.push(...more.message);
     }
-    const written: { id: number; fd: number }[] = [];
+  }
+
+  function writeBatch(orders: WriteOrders): void {
+    const written = new Map<string, Written[]>();
+    const reports: WriterReport[] = [];
     for (const order of orders) {
       const { id, memory, offset, length, digest } = order;
       try {
         const bytes = Buffer.from(memory, offset, length);
-        const fd = writeFileWhole(order, bytes);
-        written.push({ id, fd });
-        report({
-          id,
-          at: 'written',
-          ...(digest && {
-            digest: digestOfBytes(digest.transferSyntax, bytes.subarray(digest.dataSetOffset)),
-          }),
-        });
+        const folder = dirname(order.target);
+        const beside = written.get(folder) ?? [];
+        written.set(folder, beside);
+        beside.push({ id, fd: writeFileWhole(order, bytes) });
+        const of = digest && digestOfBytes(digest.transferSyntax, bytes.subarray(digest.dataSetOffset));
+        reports.push({ id, at: 'written', ...(of !== undefined && { digest: of }) });
       } catch (error) {
-        failed(id, error);
+        reports.push(failure(id, error));
       }
     }
-    for (const { id, fd } of written) {
-      try {
-        fdatasyncSync(fd);
-        report({ id, at: 'settled' });
-      } catch (error) {
-        failed(id, error);
-      } finally {
-        closeSync(fd);
-      }
+    port.postMessage(reports satisfies WriterReports);
+    settle(written);
+  }
+
+  function settle(written: ReadonlyMap<string, readonly Written[]>): void {
+    let reports: WriterReport[] = [];
+    let reportedAt = performance.now();
+    for (const [folder, files] of written) {
+      reports.push(...settleIn(folder, files));
+      const now = performance.now();
+      if (now - reportedAt < reportEveryMs) continue;
+      port.postMessage(reports satisfies WriterReports);
+      reports = [];
+      reportedAt = now;
+    }
+    if (reports.length > 0) port.postMessage(reports satisfies WriterReports);
+  }
+
+  port.on('message', (orders: WriteOrders) => {
+    waiting.push(...orders);
+    while (waiting.length > 0) {
+      takeWhatCame();
+      writeBatch(waiting.splice(0, batchSize));
     }
   });
 }

@@ -1,11 +1,11 @@
 /** The threads that write small files: as many as there is work for, so that no write and no sync holds the event loop. */
 import { Worker } from 'node:worker_threads';
-import type { WriteOrder, WriterReport } from './writer-thread.js';
+import type { WriteOrder, WriteOrders, WriterReport, WriterReports } from './writer-thread.js';
 
 export interface Written {
   /** SHA-256 of the data set, where it was asked for. */
   digest?: string;
-  /** Resolves when the file's bytes are on disk for good; their memory is in use until it has ended either way. */
+  /** Resolves when the file and its folder are on disk for good; its memory is in use until it has ended either way. */
   settled: Promise<void>;
 }
 
@@ -35,6 +35,8 @@ interface Member {
   worker: Worker;
   ready: boolean;
   open: Map<number, Entry>;
+  /** Not posted yet: what comes in the same turn of the event loop goes in one message. */
+  orders: WriteOrder[];
 }
 
 const most = 4;
@@ -48,16 +50,23 @@ export function createWriters(): Writers {
   function start(): Member {
     // Descriptors are shared by all threads: none is closed because one of them ends.
     const worker = new Worker(script, { name: 'archive-writer', trackUnmanagedFds: false });
-    const member: Member = { worker, ready: false, open: new Map() };
+    const member: Member = { worker, ready: false, open: new Map(), orders: [] };
     members.push(member);
     worker.unref();
     worker.once('online', () => {
       member.ready = true;
     });
-    worker.on('message', (report: WriterReport) => heard(member, report));
+    worker.on('message', (reports: WriterReports) => {
+      for (const report of reports) heard(member, report);
+    });
     worker.once('error', (error) => lost(member, error instanceof Error ? error : new Error(String(error))));
     worker.once('exit', () => lost(member, new Error('a thread that writes files ended')));
     return member;
+  }
+
+  function post(member: Member): void {
+    member.worker.postMessage(member.orders satisfies WriteOrders);
+    member.orders = [];
   }
 
   function heard(member: Member, report: WriterReport): void {
@@ -130,7 +139,7 @@ export function createWriters(): Writers {
       return new Promise<Written>((resolve, reject) => {
         if (member.open.size === 0) member.worker.ref();
         member.open.set(id, { written: resolve, failed: reject });
-        member.worker.postMessage(order);
+        if (member.orders.push(order) === 1) setImmediate(post, member);
       });
     },
     async close() {

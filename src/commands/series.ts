@@ -1,4 +1,4 @@
-import { listSeries, retrySeries, type SeriesView, showSeries } from '../web/index.js';
+import { listSeries, retryFailedSeries, retrySeries, type SeriesView, showSeries } from '../web/index.js';
 import { EXIT } from './failure.js';
 import { table } from './table.js';
 
@@ -68,11 +68,30 @@ export async function seriesShow(uid: string, options: Options): Promise<number>
 }
 
 /** `mcnet series retry` */
-export async function seriesRetry(uid: string, options: Options): Promise<number> {
+export async function seriesRetry(
+  uid: string | undefined,
+  options: Options & { allFailed?: boolean },
+): Promise<number> {
+  if ((uid === undefined) === (options.allFailed !== true)) {
+    console.error('error: either the UID of a series or --all-failed is expected');
+    return EXIT.usage;
+  }
+  if (uid === undefined) return retryAllFailed(options);
   const retried = await retrySeries(options, uid);
   const what = Object.entries(retried).map(([kind, count]) => `${count} ${kind}`);
   console.log(
     options.json ? JSON.stringify(retried) : `tried again: ${what.join(', ') || 'nothing was to be done'}`,
   );
+  return EXIT.ok;
+}
+
+async function retryAllFailed(options: Options): Promise<number> {
+  const all = await retryFailedSeries(options);
+  if (options.json) console.log(JSON.stringify(all));
+  else if (all.series.length === 0) console.log('no series failed');
+  else {
+    const what = Object.entries(all.retried).map(([kind, count]) => `${count} ${kind}`);
+    console.log(`${all.series.length} series tried again: ${what.join(', ')}`);
+  }
   return EXIT.ok;
 }

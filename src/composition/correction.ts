@@ -3,6 +3,7 @@ import type { Derivation } from '../dicom/index.js';
 import type { Model, Pipeline } from '../pipeline/index.js';
 import type { Logger, Metrics } from '../telemetry/index.js';
 import type { Readiness, StatusView } from '../web/index.js';
+import { watchEngines } from './engine-watch.js';
 import { openModels } from './models.js';
 
 /** Where instances are corrected: in this process, or by workers. */
@@ -59,21 +60,8 @@ export async function correctionHere({
   metrics,
   logger,
 }: CorrectionParts): Promise<Correction> {
-  let problem = '';
-  const models = await openModels({
-    config,
-    deviceUid,
-    metrics,
-    onEngineChange(now, reason) {
-      problem = reason;
-      metrics.engine(now);
-      metrics.engineFellBack();
-      logger.error(
-        { engine: now.engine, device: now.device, reason },
-        'the engine failed; another took over',
-      );
-    },
-  });
+  const engines = watchEngines(metrics, logger);
+  const models = await openModels({ config, deviceUid, metrics, engines });
   const corrector = [...models.byName.values()][0]?.corrector;
   const described = corrector?.describe();
   if (described) {
@@ -87,11 +75,7 @@ export async function correctionHere({
     concurrency: corrector?.concurrency ?? 1,
     ...(described && { model: described.model }),
     engine: () => corrector?.describe().engine ?? noEngine,
-    checks() {
-      const engine = corrector?.describe().engine;
-      const message = problem || (engine ? `${engine.engine} on ${engine.device}` : 'no rule names a model');
-      return [{ name: 'engine', ok: engine !== undefined && problem === '', message }];
-    },
+    checks: () => [engines.check(corrector?.describe().engine)],
     attach: none,
     stop: none,
     close: () => models.close(),

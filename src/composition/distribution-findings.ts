@@ -8,12 +8,13 @@ import {
   presentGateways,
   presentWorkers,
   queueOf,
+  type RedisAccess,
   redisAddress,
   refusalsOf,
 } from '../distribution/index.js';
 import { loadModel } from '../inference/index.js';
 import { derivationOf } from './models.js';
-import { distributionSecret } from './secret.js';
+import { distributionSecret, redisAccess } from './secret.js';
 
 export interface Finding {
   name: string;
@@ -25,13 +26,15 @@ const WAIT_MS = 3000;
 
 /** What `mcnet doctor` says of the Redis server, and of the gateways and workers that are there: none without Redis. */
 export async function distributionFindings(
-  config: Pick<Config, 'queue' | 'distribution' | 'models' | 'rules' | 'seriesNumber'>,
+  config: Pick<Config, 'queue' | 'redis' | 'distribution' | 'models' | 'rules' | 'seriesNumber'>,
 ): Promise<Finding[]> {
   if (config.queue === 'embedded') return [];
   const findings: Finding[] = [];
   let secret: string;
+  let access: RedisAccess;
   try {
     secret = distributionSecret(config);
+    access = redisAccess(config);
   } catch (error) {
     return [{ name: 'token', ok: false, message: (error as Error).message }];
   }
@@ -42,7 +45,7 @@ export async function distributionFindings(
       ? [identityOf(derivationOf(each.value.manifest, config, '', new Date(0)))]
       : [],
   );
-  const redis = connectRedis(config.queue, 'mcnet-doctor');
+  const redis = connectRedis(config.queue, 'mcnet-doctor', access);
   try {
     const ready = new Promise<true>((resolve) => redis.onReady(() => resolve(true)));
     if (!(await Promise.race([ready, pause(WAIT_MS, false)]))) {

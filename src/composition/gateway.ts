@@ -24,7 +24,7 @@ import { createGatewayMetrics } from '../telemetry/index.js';
 import { startWebServer, type WebServer } from '../web/index.js';
 import type { Correction, CorrectionParts } from './correction.js';
 import { derivationOf, safeguardsOf } from './models.js';
-import { distributionSecret } from './secret.js';
+import { distributionSecret, redisAccess } from './secret.js';
 
 /** Corrections that are out at a time: enough for every worker that one gateway can feed. */
 const WINDOW = 1024;
@@ -51,12 +51,13 @@ export async function correctionElsewhere(parts: CorrectionParts): Promise<Corre
       corrector: { correct: (request) => dispatcher!.correct(request) },
       derivation: (source, safeguards) => derivation(source.receivedAt, safeguards),
       safeguards: (source) => safeguardsOf(config, source),
+      elsewhere: true,
     });
   }
   const model = identities[0]?.model;
   if (model !== undefined) metrics.model(model);
 
-  const redis = connectRedis(config.queue, `mcnet-gateway-${distribution.name}`);
+  const redis = connectRedis(config.queue, `mcnet-gateway-${distribution.name}`, redisAccess(config));
   const queues = new Set(identities.map(queueOf));
   const takes = (worker: WorkerPresence) => worker.identities.some((one) => queues.has(queueOf(one)));
   let workers: WorkerPresence[] = [];
@@ -101,6 +102,7 @@ export async function correctionElsewhere(parts: CorrectionParts): Promise<Corre
         secret,
         dispatcher,
         find: (study, series, sop) =>
+          dispatcher?.source(study, series, sop) ??
           holdings.instances({ study, series, sop }).find(({ damage }) => damage === undefined),
         data: archive.files.root,
         largest: config.limits.instanceBytes,

@@ -4,10 +4,11 @@ import type { Instance } from '../archive/index.js';
 import type { Config } from '../config/index.js';
 import { type Corrector, createCorrector } from '../correction/index.js';
 import type { Derivation } from '../dicom/index.js';
-import { DEFAULT_SAFEGUARDS, type EngineDescription, type Safeguards } from '../inference/index.js';
+import { DEFAULT_SAFEGUARDS, type Safeguards } from '../inference/index.js';
 import type { Model } from '../pipeline/index.js';
 import type { Metrics } from '../telemetry/index.js';
 import { VERSION } from '../version.js';
+import type { EngineWatch } from './engine-watch.js';
 
 /** The models that the rules name, each ready to correct. */
 export interface Models {
@@ -19,7 +20,7 @@ export interface ModelsOptions {
   config: Pick<Config, 'models' | 'engine' | 'batch' | 'concurrency' | 'seriesNumber' | 'rules'>;
   deviceUid: string;
   metrics?: Pick<Metrics, 'inferred'>;
-  onEngineChange?(now: EngineDescription, reason: string): void;
+  engines?: Pick<EngineWatch, 'changed' | 'lost' | 'restored'>;
 }
 
 /** Digest of what in the configuration decides the content of every derived instance, besides the model. */
@@ -72,18 +73,22 @@ export function derivationOf(
 /** Opens a corrector in a model's folder, as the configuration asks. */
 export function openCorrector(
   name: string,
-  options: Pick<ModelsOptions, 'metrics' | 'onEngineChange'> & {
+  options: Pick<ModelsOptions, 'metrics' | 'engines'> & {
     config: Pick<Config, 'models' | 'engine' | 'batch' | 'concurrency'>;
   },
 ): Promise<Corrector> {
-  const { config, metrics, onEngineChange } = options;
+  const { config, metrics, engines } = options;
   const { workers, inferenceThreads } = config.concurrency;
   return createCorrector({
     model: join(config.models, name),
     engine: config.engine,
     engineOptions: {
       ...(inferenceThreads === 'auto' ? {} : { threads: inferenceThreads }),
-      ...(onEngineChange && { onChange: onEngineChange }),
+      ...(engines && {
+        onChange: engines.changed,
+        onLost: (reason) => engines.lost(name, reason),
+        onRestored: (now) => engines.restored(name, now),
+      }),
     },
     ...(workers === 'auto' ? {} : { workers }),
     batch: {

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type Config, ConfigError } from '../config/index.js';
+import type { RedisAccess } from '../distribution/index.js';
+import { outgoingTls } from './tls.js';
 
 /** What stands in deploy/mcnet.example.yaml. */
 const EXAMPLE = 'replace-this-by-your-own-secret';
@@ -35,5 +37,32 @@ export function distributionSecret({ distribution }: Pick<Config, 'distribution'
       `distribution.tokenFile: ${tokenFile} does not hold a secret; expected 16 printable ASCII characters or more, without blanks`,
     );
   }
+  return text;
+}
+
+/**
+ * How the Redis server lets this process in: what `redis` says goes before what the address in `queue` says.
+ * @throws ConfigError when the file of the password cannot be read or is empty
+ */
+export function redisAccess({ redis }: Pick<Config, 'redis'>): RedisAccess {
+  const { username, tls } = redis;
+  const password = redis.password ?? passwordIn(redis.passwordFile);
+  return {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(tls !== undefined && { tls: outgoingTls(tls, undefined) }),
+  };
+}
+
+function passwordIn(file: string | undefined): string | undefined {
+  if (file === undefined) return undefined;
+  const problem = (text: string) => new ConfigError('the configuration', [`redis.passwordFile: ${text}`]);
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw problem(`${file} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+  if (text === '') throw problem(`${file} is empty; expected the password of the Redis user`);
   return text;
 }

@@ -5,7 +5,7 @@ import { createSecureContext } from 'node:tls';
 import { type Config, ConfigError, type ListenerTls, type OutgoingTls } from '../config/index.js';
 import { type DimseTls, serverTlsOptions } from '../dimse/index.js';
 
-type Secured = Pick<Config, 'dimse' | 'peers' | 'destinations' | 'sources'>;
+type Secured = Pick<Config, 'dimse' | 'peers' | 'destinations' | 'sources' | 'redis'>;
 
 /** A certificate that is good for less than this is worth a warning. */
 const EXPIRY_WARNING_MS = 30 * 24 * 3600 * 1000;
@@ -48,6 +48,7 @@ function everyTls(config: Secured): Named[] {
     add(`destinations.${name}.dimse.tls`, dimse?.tls);
   for (const [name, { dimse }] of Object.entries(config.sources))
     add(`sources.${name}.dimse.tls`, dimse?.tls);
+  add('redis.tls', config.redis.tls);
   return named;
 }
 

@@ -11,8 +11,9 @@ import type { Safeguards } from '../inference/index.js';
 import { createMetrics, createWorkerMetrics, type Logger } from '../telemetry/index.js';
 import { VERSION } from '../version.js';
 import { type Readiness, startWebServer } from '../web/index.js';
+import { watchEngines } from './engine-watch.js';
 import { derivationOf, openModels } from './models.js';
-import { distributionSecret } from './secret.js';
+import { distributionSecret, redisAccess } from './secret.js';
 import { workerHealth } from './worker-health.js';
 
 export interface RunningWorker {
@@ -35,7 +36,6 @@ export async function startWorker(
   options: { http?: boolean } = {},
 ): Promise<RunningWorker> {
   const secret = distributionSecret(config);
-  let engineProblem = '';
   let worker: CorrectionWorker | undefined;
   const metrics = createMetrics({});
   const counted = createWorkerMetrics(metrics.registry, {
@@ -44,20 +44,8 @@ export async function startWorker(
     refused: () => worker?.refusals().length ?? 0,
     paused: () => (worker?.problem() ?? '') !== '' && worker?.redisProblem() === '',
   });
-  const models = await openModels({
-    config,
-    deviceUid: '',
-    metrics,
-    onEngineChange(now, reason) {
-      engineProblem = reason;
-      metrics.engine(now);
-      metrics.engineFellBack();
-      logger.error(
-        { engine: now.engine, device: now.device, reason },
-        'the engine failed; another took over',
-      );
-    },
-  });
+  const engines = watchEngines(metrics, logger);
+  const models = await openModels({ config, deviceUid: '', metrics, engines });
   try {
     const opened = [...models.byName.values()];
     const described = opened[0]?.corrector.describe();
@@ -79,6 +67,7 @@ export async function startWorker(
     });
     const started = startCorrectionWorker({
       redisUrl: config.queue,
+      redisAccess: redisAccess(config),
       secret,
       models: workerModels,
       engine: () => opened[0]!.corrector.describe().engine.engine,
@@ -114,13 +103,8 @@ export async function startWorker(
     });
     worker = started;
     const readiness = (): Readiness => {
-      const engine = opened[0]!.corrector.describe().engine;
       const checks = [
-        {
-          name: 'engine',
-          ok: engineProblem === '',
-          message: engineProblem || `${engine.engine} on ${engine.device}`,
-        },
+        engines.check(opened[0]!.corrector.describe().engine),
         { name: 'jobs', ok: started.problem() === '', message: started.problem() || 'jobs can be taken' },
         {
           name: 'models',

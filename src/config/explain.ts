@@ -51,7 +51,7 @@ export function didYouMean(word: string, known: readonly string[]): string | und
 }
 
 function shown(path: readonly PropertyKey[], value: unknown): string {
-  if (path.includes('headers') || path.includes('token') || path[0] === 'queue')
+  if (path.includes('headers') || path.includes('token') || path.includes('password') || path[0] === 'queue')
     return 'the value (not shown)';
   const json = JSON.stringify(value) ?? String(value);
   return json.length > 120 ? `${json.slice(0, 117)}...` : json;

@@ -107,6 +107,11 @@ export function loadConfig(options: LoadOptions = {}): Config {
       `http.host is ${config.http.host} without http.tls and without a proxy in front (access.proxy): passwords, tokens and images travel unencrypted`,
     );
   }
+  if (config.queue.startsWith('redis:') && !isLoopback(new URL(config.queue).hostname)) {
+    warnings.push(
+      'queue is a redis:// address of another machine: the password and the UIDs in the jobs travel unencrypted; rediss:// encrypts them',
+    );
+  }
   for (const [name, { dimse }] of Object.entries(config.destinations)) {
     if (dimse?.commitment !== 'required') continue;
     if (config.peers.some(({ aeTitle }) => aeTitle === '*' || aeTitle === dimse.aeTitle)) continue;

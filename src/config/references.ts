@@ -52,7 +52,15 @@ function exposureProblems(raw: unknown): Problem[] {
   ];
 }
 
+function redisProblems(raw: unknown): Problem[] {
+  const queue = valueAt(raw, ['queue']);
+  if (typeof queue !== 'string' || !queue.startsWith('redis:')) return [];
+  if (valueAt(raw, ['redis', 'tls']) === undefined) return [];
+  const message = 'is given, but queue is a redis:// address, which is not encrypted; expected rediss://';
+  return [{ path: ['redis', 'tls'], message }];
+}
+
 /** What single values cannot show: names that must exist elsewhere, and combinations that are not safe. */
 export function crossProblems(raw: unknown): Problem[] {
-  return [...ruleProblems(raw), ...pullProblems(raw), ...exposureProblems(raw)];
+  return [...ruleProblems(raw), ...pullProblems(raw), ...exposureProblems(raw), ...redisProblems(raw)];
 }

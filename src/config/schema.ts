@@ -142,6 +142,12 @@ export const configSchema = strict({
   queue: text('embedded, or the address of a Redis server such as redis://127.0.0.1:6379', (value) => {
     return value === 'embedded' || redisUrl(value);
   }).default('embedded'),
+  redis: strict({
+    username: text('the name of a Redis user').optional(),
+    password: text('the password of the Redis user').optional(),
+    passwordFile: text('a file that holds the password').optional(),
+    tls: outgoingTls.optional(),
+  }).prefault({}),
   distribution: strict({
     name: text('a name of letters, digits, dot, dash, underscore', (name) =>
       /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name),

@@ -249,7 +249,8 @@ function correctionTask(
 
   function engineError(error: unknown): CorrectionError {
     const message = error instanceof Error ? error.message : String(error);
-    const code = error instanceof EngineError && error.code === 'closed' ? 'closed' : 'engine';
+    const found = error instanceof EngineError ? error.code : undefined;
+    const code = found === 'closed' || found === 'unavailable' ? found : 'engine';
     return new CorrectionError(code, false, message);
   }
 

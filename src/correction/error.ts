@@ -9,6 +9,8 @@ export type CorrectionErrorCode =
   | 'not-correctable'
   /** The engine failed; another attempt may succeed. */
   | 'engine'
+  /** No engine works at the moment; it is opened again until one does. */
+  | 'unavailable'
   /** The corrector was closed. */
   | 'closed';
 
@@ -24,5 +26,10 @@ export class CorrectionError extends Error {
     readonly dicom?: DicomErrorCode,
   ) {
     super(message);
+  }
+
+  /** Nothing is wrong with the instance: it can be corrected once what is away is back. */
+  get waits(): boolean {
+    return this.code === 'unavailable';
   }
 }

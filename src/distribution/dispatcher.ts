@@ -11,7 +11,7 @@ import type { Derivation } from '../dicom/index.js';
 import type { Safeguards } from '../inference/index.js';
 import { PermanentFailure, RetryLater } from '../queue/index.js';
 import { identityOf, queueOf } from './identity.js';
-import type { CorrectionFailure, CorrectionJob, CorrectionResult } from './messages.js';
+import { type CorrectionFailure, type CorrectionJob, type CorrectionResult, jobIdOf } from './messages.js';
 import { PREFIX, type RedisConnection } from './redis.js';
 
 /** Jobs published in one round trip. */
@@ -67,6 +67,8 @@ export interface Dispatcher {
     safeguards?: Safeguards | undefined;
     signal?: AbortSignal | undefined;
   }): Promise<ReturnedFile>;
+  /** The instance under these UIDs, when its correction is out. */
+  source(study: string, series: string, sop: string): Instance | undefined;
   /** A worker brings a derived instance; resolves when it is known what became of it. */
   returned(instance: number, result: CorrectionResult, file: Buffer): Promise<Verdict>;
   /** A worker says why it could not correct. */
@@ -81,6 +83,7 @@ export interface Dispatcher {
 }
 
 interface Outstanding {
+  source: Instance;
   job: CorrectionJob;
   priority: number;
   queue: string;
@@ -97,6 +100,7 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
   const { redis, gateway } = o;
   const queues = new Map<string, BullQueue>();
   const outstanding = new Map<number, Outstanding>();
+  const bySop = new Map<string, Outstanding>();
   let toPublish: Outstanding[] = [];
   let publishing = false;
   let looking = false;
@@ -118,7 +122,7 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
     return queue;
   }
 
-  const jobId = (instance: number) => `${gateway}.${instance}`;
+  const jobId = (instance: number) => jobIdOf(gateway, instance);
   const isWaiting = (entry: Outstanding) =>
     outstanding.get(entry.job.instance) === entry && entry.keeping === undefined;
 
@@ -194,7 +198,9 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
       if (error != null || !Array.isArray(fields) || !isWaiting(entry)) continue;
       const [timestamp, finishedOn] = fields as (string | null)[];
       if (timestamp !== null && finishedOn === null) continue;
-      if (finishedOn !== null) await queueNamed(entry.queue).remove(jobId(entry.job.instance));
+      // What is left of it would make Redis take the new one for a duplicate. 0: a worker has its hands on it.
+      if ((await queueNamed(entry.queue).remove(jobId(entry.job.instance))) === 0 || !isWaiting(entry))
+        continue;
       lost += 1;
       if (!again) entry.losses += 1;
       if (entry.losses <= LOSSES_TOLERATED) publish(entry);
@@ -203,8 +209,9 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
     if (lost > 0) o.onRepublished?.(lost);
   }
 
-  function take(instance: number): void {
-    outstanding.delete(instance);
+  function take(entry: Outstanding): void {
+    if (bySop.get(entry.job.sop) === entry) bySop.delete(entry.job.sop);
+    if (outstanding.get(entry.job.instance) === entry) outstanding.delete(entry.job.instance);
   }
 
   const looks = setInterval(() => void look(), o.lookEveryMs ?? LOOK_EVERY_MS);
@@ -221,11 +228,12 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
       if (signal?.aborted) return Promise.reject(signal.reason);
       return new Promise<ReturnedFile>((resolve, reject) => {
         const onAbort = () => {
-          if (outstanding.get(source.id) === entry && entry.keeping === undefined) take(source.id);
+          if (entry.keeping === undefined) take(entry);
           reject(signal!.reason);
         };
         signal?.addEventListener('abort', onAbort, { once: true });
         const entry: Outstanding = {
+          source,
           job: {
             gateway,
             instance: source.id,
@@ -249,13 +257,21 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
           },
           reject(error) {
             signal?.removeEventListener('abort', onAbort);
-            take(source.id);
+            take(entry);
             reject(error);
           },
         };
+        // Whoever asked before has lost the job to the one that asks now.
+        const earlier = outstanding.get(source.id);
         outstanding.set(source.id, entry);
+        bySop.set(source.sop, entry);
+        earlier?.reject(new Error('the correction was asked for once more'));
         publish(entry);
       });
+    },
+    source(study, series, sop) {
+      const source = bySop.get(sop)?.source;
+      return source?.study === study && source.series === series ? source : undefined;
     },
     async returned(instance, result, file) {
       const entry = outstanding.get(instance);
@@ -270,7 +286,7 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
           ...described,
           file,
           acknowledge(error) {
-            take(instance);
+            take(entry);
             settle(error === undefined ? 'kept' : 'unwanted');
           },
         });

@@ -1,7 +1,7 @@
 /** A worker's way to the gateways: sources in, derived instances or the reason why not out. */
 import { createHash, randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, stat, unlink, writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve, sep } from 'node:path';
@@ -54,7 +54,7 @@ export interface GatewayClient {
     file: Buffer,
   ): Promise<boolean>;
   /** @throws GatewayAway */
-  sayFailed(gateway: GatewayPresence, job: CorrectionJob, failure: CorrectionFailure): Promise<boolean>;
+  sayFailed(gateway: GatewayPresence, instance: number, failure: CorrectionFailure): Promise<boolean>;
   close(): void;
 }
 
@@ -218,12 +218,12 @@ export function createGatewayClient(o: GatewayClientOptions): GatewayClient {
       } finally {
         // The gateway has taken it away, or will never hear of it.
         if (exchanged !== undefined) {
-          await rm(join(folder!, EXCHANGE_FOLDER, exchanged), { force: true }).catch(none);
+          await unlink(join(folder!, EXCHANGE_FOLDER, exchanged)).catch(none);
         }
       }
     },
-    async sayFailed(gateway, job, failure) {
-      const answer = await ask(gateway, `/instances/${job.instance}/failure`, {
+    async sayFailed(gateway, instance, failure) {
+      const answer = await ask(gateway, `/instances/${instance}/failure`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ ...failure, message: failure.message.slice(0, 2000) }),

@@ -10,7 +10,7 @@ export { type Refusal, refusalsOf } from './gateways.js';
 export { differenceOf, type Identity, identityOf, queueOf } from './identity.js';
 export type { GatewayPresence, WorkerPresence } from './messages.js';
 export { type Announcement, announce, presentGateways, presentWorkers } from './presence.js';
-export { connectRedis, type RedisConnection, redisAddress } from './redis.js';
+export { connectRedis, type RedisAccess, type RedisConnection, redisAddress } from './redis.js';
 export { sealOf } from './secret.js';
 export {
   type CorrectionWorker,

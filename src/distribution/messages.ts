@@ -43,6 +43,15 @@ export const correctionJob = z.object({
 });
 export type CorrectionJob = z.infer<typeof correctionJob>;
 
+/** Id of a job in Redis: the same instance of the same gateway is there once. */
+export const jobIdOf = (gateway: string, instance: number): string => `${gateway}.${instance}`;
+
+/** What a job is about, by its id alone; undefined when the id is not one of {@link jobIdOf}. */
+export function aboutJob(id: string): { gateway: string; instance: number } | undefined {
+  const match = /^(.+)\.([1-9]\d{0,14})$/.exec(id);
+  return match === null ? undefined : { gateway: match[1]!, instance: Number(match[2]) };
+}
+
 /** What a gateway says of itself in Redis, for as long as it lives. */
 export const gatewayPresence = z.object({
   id: z.string(),

@@ -1,3 +1,4 @@
+import type { ConnectionOptions } from 'node:tls';
 import { Redis } from 'ioredis';
 
 /** Before the name of every key in Redis. */
@@ -7,6 +8,15 @@ export const PREFIX = 'mcnet';
 const PING_EVERY_MS = 4000;
 const SILENCE_MS = 10_000;
 const LONGEST_PAUSE_MS = 2000;
+
+/** What a Redis server asks of those who connect; it goes before what the address says. */
+export interface RedisAccess {
+  /** Of an ACL; without one it is the default user. */
+  username?: string;
+  password?: string;
+  /** For rediss:// addresses: authorities other than the system's, a certificate of our own, the server's name. */
+  tls?: Pick<ConnectionOptions, 'ca' | 'cert' | 'key'> & { serverName?: string };
+}
 
 export interface RedisConnection {
   readonly client: Redis;
@@ -27,7 +37,8 @@ export function redisAddress(url: string): string {
  * Connects, and again whenever the connection is lost, for as long as it takes. Commands wait meanwhile.
  * @param url redis:// or rediss://, with user and password if need be
  */
-export function connectRedis(url: string, name: string): RedisConnection {
+export function connectRedis(url: string, name: string, access: RedisAccess = {}): RedisConnection {
+  const { username, password, tls: { serverName, ...secured } = {} } = access;
   let problem = `Redis at ${redisAddress(url)} has not answered yet`;
   const client = new Redis(url, {
     connectionName: name,
@@ -35,6 +46,11 @@ export function connectRedis(url: string, name: string): RedisConnection {
     retryStrategy: (times) => Math.min(LONGEST_PAUSE_MS, 50 * 2 ** Math.min(times, 10)),
     connectTimeout: 5000,
     keepAlive: 5000,
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(new URL(url).protocol === 'rediss:' && {
+      tls: { ...secured, ...(serverName !== undefined && { servername: serverName }) },
+    }),
   });
   client.on('error', (error: Error & { code?: string }) => {
     problem = `Redis at ${redisAddress(url)} cannot be used: ${error.code ?? error.message}`;

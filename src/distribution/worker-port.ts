@@ -4,11 +4,12 @@
  * request needs the shared secret; nothing is listed, only what a job names can be had.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream, readFile as readWhole } from 'node:fs';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { closeSync, createReadStream, open, read } from 'node:fs';
+import { mkdir, rm, stat, unlink } from 'node:fs/promises';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { promisify } from 'node:util';
 import type { Instance } from '../archive/index.js';
 import type { Dispatcher, Verdict } from './dispatcher.js';
 import {
@@ -32,6 +33,9 @@ export interface WorkerPortOptions {
   onError?(error: unknown): void;
 }
 
+const opened = promisify(open);
+const readInto = promisify(read);
+
 /** Bytes of a body of JSON. */
 const JSON_BYTES = 64 * 1024;
 
@@ -52,6 +56,23 @@ async function bodyOf(request: IncomingMessage, largest: number): Promise<Buffer
   for await (const chunk of request as AsyncIterable<Buffer>) filled += chunk.copy(body, filled);
   if (filled !== declared) throw new Refused(400, `${filled} of ${declared} bytes came`);
   return body;
+}
+
+/** A file that should have so many bytes: one more is read when it has grown, fewer when it is shorter. */
+async function wholeFile(path: string, bytes: number): Promise<Buffer> {
+  const fd = await opened(path, 'r');
+  try {
+    const file = Buffer.allocUnsafe(bytes + 1);
+    let filled = 0;
+    while (filled < file.length) {
+      const { bytesRead } = await readInto(fd, file, filled, file.length - filled, filled);
+      filled += bytesRead;
+      if (bytesRead === 0 || filled === bytes) break;
+    }
+    return file.subarray(0, filled);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function jsonOf(text: string): unknown {
@@ -91,9 +112,7 @@ export function createWorkerPort(o: WorkerPortOptions): RequestListener {
       await pipeline(createReadStream(instance.path, { end: instance.bytes - 1 }), response);
       return;
     }
-    const file = await new Promise<Buffer>((resolve, reject) => {
-      readWhole(instance.path, (error, bytes) => (error ? reject(error) : resolve(bytes)));
-    });
+    const file = await wholeFile(instance.path, instance.bytes);
     if (file.length !== instance.bytes) throw new Refused(500, `the file of ${sop} has changed its size`);
     response.writeHead(200, headers).end(file);
   }
@@ -108,7 +127,8 @@ export function createWorkerPort(o: WorkerPortOptions): RequestListener {
       const named = exchangedFile.safeParse(jsonOf((await bodyOf(request, JSON_BYTES)).toString()));
       if (!named.success) throw new Refused(400, 'the body does not name a file of the exchange folder');
       exchanged = join(o.data, EXCHANGE_FOLDER, named.data.file);
-      file = await readFile(exchanged).catch(() => {
+      file = await exchangedBytes(exchanged).catch((error: unknown) => {
+        if (error instanceof Refused) throw error;
         throw new Refused(422, `${named.data.file} is not in the exchange folder of this gateway`);
       });
     } else {
@@ -118,8 +138,15 @@ export function createWorkerPort(o: WorkerPortOptions): RequestListener {
       throw new Refused(422, 'the file is not the one that was described: its SHA-256 differs');
     }
     const verdict = await o.dispatcher.returned(instance, result.data, file);
-    if (exchanged !== undefined && verdict !== 'later') await rm(exchanged, { force: true });
+    // The worker removes it, too: whoever comes first.
+    if (exchanged !== undefined && verdict !== 'later') await unlink(exchanged).catch(() => {});
     return verdict;
+  }
+
+  async function exchangedBytes(path: string): Promise<Buffer> {
+    const { size } = await stat(path);
+    if (size > o.largest) throw new Refused(413, `a file of ${size} bytes is not taken`);
+    return wholeFile(path, size);
   }
 
   async function failure(request: IncomingMessage, instance: number): Promise<Verdict> {

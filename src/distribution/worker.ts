@@ -14,9 +14,9 @@ import type { Safeguards } from '../inference/index.js';
 import { createGatewayClient, GatewayAway, type Source, SourceUnusable } from './gateway-client.js';
 import { type Refusal, watchGateways } from './gateways.js';
 import { type Identity, queueOf } from './identity.js';
-import { type CorrectionJob, correctionJob, type GatewayPresence } from './messages.js';
+import { aboutJob, type CorrectionJob, correctionJob, type GatewayPresence } from './messages.js';
 import { announce } from './presence.js';
-import { connectRedis, PREFIX } from './redis.js';
+import { connectRedis, PREFIX, type RedisAccess } from './redis.js';
 
 /** A model that this worker corrects with. */
 export interface WorkerModel {
@@ -47,6 +47,7 @@ export interface JobEnd {
 export interface CorrectionWorkerOptions {
   /** redis:// or rediss:// */
   redisUrl: string;
+  redisAccess?: RedisAccess;
   secret: string;
   models: readonly WorkerModel[];
   /** The engine, in a word. */
@@ -89,7 +90,7 @@ const TELL_REDIS_MS = 5000;
 /** Connects to Redis, for as long as it takes, and works. */
 export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWorker {
   const id = randomUUID();
-  const redis = connectRedis(o.redisUrl, `mcnet-worker-${id.slice(0, 8)}`);
+  const redis = connectRedis(o.redisUrl, `mcnet-worker-${id.slice(0, 8)}`, o.redisAccess);
   const identities = o.models.map(({ identity }) => identity);
   const client = createGatewayClient({
     secret: o.secret,
@@ -136,25 +137,25 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
   }
 
   async function handle(model: WorkerModel, bullJob: BullJob): Promise<JobEnd> {
-    const parsed = correctionJob.safeParse(bullJob.data);
-    if (!parsed.success) {
-      const wrong = parsed.error.issues.map(({ path }) => path.join('.')).join(', ');
-      return {
-        outcome: 'unwanted',
-        gateway: '',
-        sop: '',
-        reason: `job ${bullJob.id} is malformed: ${wrong}`,
-      };
+    const about = aboutJob(bullJob.id ?? '');
+    if (about === undefined) {
+      return { outcome: 'unwanted', gateway: '', sop: '', reason: `${bullJob.id} is not the id of a job` };
     }
-    const job = parsed.data;
-    const { sop } = job;
-    const gateway = await gateways.find(job.gateway);
-    if (gateway === undefined) throw new GatewayAway(`gateway ${job.gateway} is not there`);
+    const gateway = await gateways.find(about.gateway);
+    if (gateway === undefined) throw new GatewayAway(`gateway ${about.gateway} is not there`);
     const queue = queueOf(model.identity);
+    const parsed = correctionJob.safeParse(bullJob.data);
+    const sop = parsed.success ? parsed.data.sop : '';
     const fail = async (message: string, permanent: boolean): Promise<JobEnd> => {
-      const taken = await client.sayFailed(gateway, job, { queue, message, permanent });
+      const taken = await client.sayFailed(gateway, about.instance, { queue, message, permanent });
       return { outcome: taken ? 'failed' : 'unwanted', gateway: gateway.name, sop, reason: message };
     };
+    // A job that ends without a word to its gateway would be published for ever.
+    if (!parsed.success) {
+      const wrong = parsed.error.issues.map(({ path }) => path.join('.') || 'all of it').join(', ');
+      return fail(`the job in Redis is not one that this worker understands: ${wrong}`, false);
+    }
+    const job = parsed.data;
     if (bullJob.stalledCounter >= MAX_DEATHS) {
       return fail(`workers died ${bullJob.stalledCounter} times while working on it`, true);
     }
@@ -165,11 +166,16 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
       if (error instanceof GatewayAway || stopping.signal.aborted) throw error;
       if (error instanceof SourceUnusable) return fail(error.message, false);
       const reason = error instanceof Error ? error.message : String(error);
+      if (error instanceof CorrectionError && error.waits) {
+        pauseFor(`no engine works here: ${reason}`);
+        throw error;
+      }
       const ofEngine =
         error instanceof CorrectionError && (error.code === 'engine' || error.code === 'closed');
       if (ofEngine) {
         failures += 1;
-        if (failures >= FAILURES_UNTIL_PAUSE) pauseFor(reason);
+        if (failures >= FAILURES_UNTIL_PAUSE)
+          pauseFor(`the engine failed ${failures} times in a row; the last: ${reason}`);
         if (bullJob.attemptsMade < ENGINE_FAILURES) throw error;
       }
       return fail(reason, error instanceof CorrectionError && error.permanent);
@@ -184,7 +190,7 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
   /** An engine that fails at everything must not take the jobs from workers that work. */
   function pauseFor(reason: string): void {
     if (paused !== '' || stopping.signal.aborted) return;
-    paused = `the engine failed ${failures} times in a row; the last: ${reason}`;
+    paused = reason;
     o.onPause?.(paused);
     for (const worker of workers) void worker.pause(true).catch(() => {});
     pause = setTimeout(() => {

@@ -62,6 +62,11 @@ export interface Model<D> {
   derivation(source: Instance, safeguards: Safeguards | undefined): D;
   /** What the rule of now wants flagged, skipped or passed through: for a series that keeps nothing of its own. */
   safeguards?(source: Instance): Safeguards;
+  /**
+   * The corrector is in another process, which takes only what has the source's digest and gives back a file that is
+   * whole: the source is not looked at before, and there is no scratch file.
+   */
+  elsewhere?: boolean;
 }
 
 export interface CorrectingOptions<D> {
@@ -71,14 +76,13 @@ export interface CorrectingOptions<D> {
   events: PipelineEmitter;
   models: ReadonlyMap<string, Model<D>>;
   dicom: {
-    readHeader(file: Buffer): { dataSetOffset: number };
     derivedUids(
       source: { seriesInstanceUid: string; sopInstanceUid: string },
       derivation: D,
     ): { seriesInstanceUid: string; sopInstanceUid: string };
   };
-  /** What the index keeps of a part 10 file. */
-  attributesOf(file: Buffer): IndexedAttributes;
+  /** Where the data set of a part 10 file begins, and what the index keeps of it. */
+  headerOf(file: Buffer): { dataSetOffset: number; attributes: IndexedAttributes };
   concurrency: number;
   retry: RetryPolicy;
   /** An instance that takes longer is tried again; `none` where others see to that. Default 10 minutes. */
@@ -91,23 +95,28 @@ const ownSource: Source = { protocol: 'file', peer: 'mcnet', address: '' };
 const defaultTimeoutMs = 600_000;
 /** A full disk is nobody's fault but the disk's: the job waits, however long. */
 const diskFullMs = 5000;
+/** The same for an engine: nothing is claimed before it may be back. */
+const engineAwayMs = 10_000;
 
 /** Another version of the source came, or the job's lease ran out, while it was being corrected. */
 class Outdated extends Error {}
+
+/** The source's file is not what was received. */
+class Damaged extends PermanentFailure {}
 
 /** Registers the worker of the "correct" jobs. */
 export function startCorrecting<D>(o: CorrectingOptions<D>): void {
   const { archive, queue, tracker, events } = o;
   const { db } = archive;
+  let pausedUntil: number | undefined;
   type How = { derivation: D; safeguards: Safeguards | undefined };
 
   async function correct(job: Job, context: JobContext): Promise<void> {
     const source = archive.get(Number(job.payload.instance));
     if (source === undefined || !source.current || source.state !== 'pending') return;
-    const damage = await archive.check(source);
-    if (damage !== undefined) throw new PermanentFailure(`${damage}; send the object again`);
     const model = o.models.get(source.model ?? '');
     if (model === undefined) throw new PermanentFailure(`model "${source.model}" is not loaded`);
+    if (model.elsewhere !== true || source.damage !== undefined) await refuseDamaged(source);
     // As schema and tracker have kept them: the configuration's own.
     const kept = keptSafeguards(db, source.seriesId, source.rule ?? '') as Safeguards | undefined;
     const safeguards = kept ?? model.safeguards?.(source);
@@ -115,7 +124,12 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       await derive(source, { derivation: model.derivation(source, safeguards), safeguards }, model, context);
     } catch (error) {
       if (error instanceof Outdated) return;
+      if (model.elsewhere === true) await refuseDamaged(source);
       const reason = error instanceof Error ? error.message : String(error);
+      if (waits(error)) {
+        pausedUntil = archive.clock.now() + engineAwayMs;
+        throw new RetryLater(reason, engineAwayMs, false);
+      }
       const permanent = isPermanent(error);
       events.emit('correctionFailed', { source, reason, permanent, attempts: job.attempts });
       if (isDiskFull(error)) throw new RetryLater(reason, diskFullMs, false);
@@ -125,13 +139,23 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     }
   }
 
+  /** Under the lock of those who bring the object again: what is found is true until it is written down. */
+  async function refuseDamaged({ id, study, series, sop }: Instance): Promise<void> {
+    const damage = await archive.exclusively(`${study}/${series}/${sop}`, async () => {
+      const now = archive.get(id);
+      return now && archive.check(now);
+    });
+    if (damage !== undefined) throw new Damaged(`${damage}; send the object again`);
+  }
+
   async function derive(source: Instance, how: How, model: Model<D>, context: JobContext): Promise<void> {
     const uids = o.dicom.derivedUids(
       { seriesInstanceUid: source.series, sopInstanceUid: source.sop },
       how.derivation,
     );
     const finish = (derived: Instance) => {
-      if (!archive.get(source.id)!.current || !context.complete()) throw new Outdated();
+      const now = db.get<{ current: number }>('SELECT current FROM instances WHERE id = ?', source.id);
+      if (now?.current !== 1 || !context.complete()) throw new Outdated();
       db.run("UPDATE instances SET state = 'corrected', reason = '' WHERE id = ?", source.id);
       tracker.derived(source, derived);
     };
@@ -146,7 +170,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     try {
       await deriveAnew(source, how, model, { context, uids, finish, scratch });
     } finally {
-      await rm(scratch, { force: true });
+      if (model.elsewhere !== true) await rm(scratch, { force: true });
     }
   }
 
@@ -198,13 +222,19 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     corrected: CorrectedFile,
     finish: (derived: Instance) => void,
   ): Promise<Instance> {
-    const { dataSetOffset } = o.dicom.readHeader(corrected.file);
+    const { study, series, sop } = corrected;
+    const { dataSetOffset, attributes } = o.headerOf(corrected.file);
     const bytes = corrected.file.length + (corrected.pixels?.bytes ?? 0);
-    const digest = await digestOfPieces(corrected.transferSyntax, contentsOf(corrected), dataSetOffset);
-    const versions = archive
-      .versions(corrected.study, corrected.series, corrected.sop)
-      .filter((version) => version.origin === 'derived');
-    const same = versions.find((version) => version.digest === digest && version.current);
+    const small = bytes <= smallBytes;
+    const versions = archive.versions(study, series, sop);
+    // Of a small new one it is taken by the thread that writes it.
+    const digest =
+      small && versions.length === 0
+        ? undefined
+        : await digestOfPieces(corrected.transferSyntax, contentsOf(corrected), dataSetOffset);
+    const same = versions.find(
+      (version) => version.origin === 'derived' && version.digest === digest && version.current,
+    );
     if (same !== undefined && (await archive.check(same)) === undefined) {
       await db.commit(() => {
         db.run('UPDATE instances SET derived_from = ? WHERE id = ?', source.id, same.id);
@@ -213,23 +243,21 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       return same;
     }
     const memory = archive.files.memory.take();
-    const small = bytes <= smallBytes;
     if (small) memory.append(corrected.file);
     const part = small ? archive.files.partOf(memory) : await archive.files.createPart();
     try {
       if (!small) for await (const piece of contentsOf(corrected)) await part.write([piece]);
       if (same !== undefined) return await archive.heal(part, same, dataSetOffset, () => finish(same));
-      const { study, series, sop } = corrected;
       return await archive.add(
         part,
         {
           study,
           series,
           sop,
-          version: latestVersion(study, series, sop) + 1,
+          version: (versions.at(-1)?.version ?? 0) + 1,
           sopClass: corrected.sopClass,
           transferSyntax: corrected.transferSyntax,
-          digest,
+          ...(digest !== undefined && { digest }),
           dataSetOffset,
           origin: 'derived',
           derivedFrom: source.id,
@@ -244,7 +272,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
           ...(corrected.flags && { flags: [...corrected.flags] }),
           ...(corrected.frameQuality && { frameQuality: corrected.frameQuality.map(figuresOf) }),
           receivedAt: archive.clock.now(),
-          attributes: o.attributesOf(corrected.file),
+          attributes,
         },
         finish,
       );
@@ -256,27 +284,35 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
     }
   }
 
-  function latestVersion(study: string, series: string, sop: string): number {
-    return archive.versions(study, series, sop).at(-1)?.version ?? 0;
-  }
-
   queue.work(
     correctKind,
     {
       concurrency: o.concurrency,
       retry: o.retry,
       ...(o.timeoutMs !== 'none' && { timeoutMs: o.timeoutMs ?? defaultTimeoutMs }),
+      pausedUntil: () => pausedUntil,
       ...(o.gatherMs !== undefined && { gatherMs: o.gatherMs }),
-      onDead(job, error) {
+      onDead(job, error, cause) {
         const id = Number(job.payload.instance);
         const source = archive.get(id);
         if (source?.state !== 'pending') return;
+        if (cause instanceof Damaged && source.damage === undefined) {
+          // Healed since it was looked at: what failed for the damage is tried with the whole file.
+          const { kind, key, payload, priority } = job;
+          queue.add({ kind, key, payload, priority });
+          return;
+        }
         db.run("UPDATE instances SET state = 'failed', reason = ? WHERE id = ?", error, id);
         tracker.changed(source.seriesId);
       },
     },
     correct,
   );
+}
+
+/** An error that says of itself that the instance is not to blame, as CorrectionError does when no engine works. */
+function waits(error: unknown): boolean {
+  return error instanceof Error && 'waits' in error && error.waits === true;
 }
 
 /** An error that says of itself that no later attempt can succeed, as CorrectionError does. */

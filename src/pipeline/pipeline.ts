@@ -28,7 +28,7 @@ import {
   type SeriesIndex,
 } from '../series/index.js';
 import { type CorrectingOptions, type Model, startCorrecting } from './correcting.js';
-import { type Replayed, replaySeries } from './replay.js';
+import { type Replayed, type ReplayedFailures, replayFailed, replaySeries } from './replay.js';
 
 export interface PipelineOptions<S, D> {
   /** Data folder. One server owns it. */
@@ -76,6 +76,8 @@ export interface Pipeline {
   start(): void;
   /** Tries now what of a series failed or waits. undefined: no such series. */
   retry(idOrUid: number | string): Promise<Replayed | undefined>;
+  /** The same for so many of the series that failed, from the one behind row id `after` on. */
+  retryFailed(after: number, limit: number): Promise<ReplayedFailures>;
   /** Other rules for what comes from now on, other destinations for what is sent from now on. */
   reconfigure(next: { rules: readonly Rule[]; destinations: readonly Destination[] }): void;
   /** Keeps what a person decided who looked at a series. undefined: no such series. */
@@ -153,9 +155,9 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
   const retention = createRetention(archive, events, o.retention ?? keepAll);
   const stopped = new AbortController();
   let indexing: Promise<unknown> = Promise.resolve();
-  const attributesOfFile = (file: Buffer) => {
-    const { dataSet } = o.dicom.readHeader(file);
-    return indexedAttributesOf(o.dicom, dataSet);
+  const headerOf = (file: Buffer) => {
+    const { dataSet, dataSetOffset } = o.dicom.readHeader(file);
+    return { dataSetOffset, attributes: indexedAttributesOf(o.dicom, dataSet) };
   };
 
   async function recover(): Promise<Recovery> {
@@ -194,6 +196,8 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
     });
   }
 
+  const replaying = () => ({ archive, queue, tracker, index, delivery, rules, dicom: o.dicom });
+
   return {
     archive,
     queue,
@@ -212,7 +216,7 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
         events,
         models: o.models,
         dicom: o.dicom,
-        attributesOf: attributesOfFile,
+        headerOf,
         concurrency: o.concurrency?.correct ?? 16,
         retry: { ...defaultCorrectRetry, ...o.retry?.correct },
         ...(o.correctionTimeoutMs !== undefined && { timeoutMs: o.correctionTimeoutMs }),
@@ -223,12 +227,12 @@ export async function openPipeline<S, D>(o: PipelineOptions<S, D>): Promise<Pipe
       retention.start();
       indexing = indexMissing(
         archive,
-        async (path) => attributesOfFile(await readFile(path)),
+        async (path) => headerOf(await readFile(path)).attributes,
         stopped.signal,
       ).catch((error: unknown) => events.emit('listenerError', error));
     },
-    retry: (idOrUid) =>
-      replaySeries({ archive, queue, tracker, index, delivery, rules, dicom: o.dicom }, idOrUid),
+    retry: (idOrUid) => replaySeries(replaying(), idOrUid),
+    retryFailed: (after, limit) => replayFailed(replaying(), after, limit),
     async review(idOrUid, review) {
       const view = index.get(idOrUid);
       return view && reviewSeries({ archive, tracker, events }, view, review);

@@ -104,6 +104,33 @@ export async function replaySeries<D>(
   return replayed;
 }
 
+export interface ReplayedFailures extends Replayed {
+  /** Series Instance UIDs. */
+  series: string[];
+  /** Where to go on from, when there are more. */
+  next?: number;
+}
+
+/** {@link replaySeries} for so many of the series that failed, in order of their row ids behind `after`. */
+export async function replayFailed<D>(
+  o: ReplayOptions<D>,
+  after: number,
+  limit: number,
+): Promise<ReplayedFailures> {
+  const failed = o.index.failed(after, limit);
+  const all: ReplayedFailures = { series: [], instances: 0, deliveries: 0, reclassified: 0 };
+  for (const { id, series } of failed) {
+    const replayed = await replaySeries(o, id);
+    if (replayed === undefined) continue;
+    all.series.push(series);
+    all.instances += replayed.instances;
+    all.deliveries += replayed.deliveries;
+    all.reclassified += replayed.reclassified;
+  }
+  const last = failed.at(-1);
+  return failed.length < limit || last === undefined ? all : { ...all, next: last.id };
+}
+
 async function reroute<D>(o: ReplayOptions<D>, instances: readonly Instance[]) {
   const rerouted: { instance: Instance; routing: ReturnType<typeof routingOf> }[] = [];
   for (const instance of instances) {

@@ -170,7 +170,7 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
     const token = randomUUID();
     if (now >= worker.lookForExpiredAt) {
       worker.lookForExpiredAt = now + expiryLookMs;
-      releaseExpired(worker.kind, now);
+      releaseExpired(worker, now);
     }
     const rows = db
       .all<JobRow>(
@@ -194,13 +194,21 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
     }
   }
 
-  /** A lease that was not renewed: its handler hangs, so somebody else gets the job. */
-  function releaseExpired(kind: string, now: number): void {
-    db.run(
-      "UPDATE jobs SET state = 'queued', crashes = crashes + 1, token = NULL WHERE kind = ? AND state = 'leased' AND lease_until < ?",
-      kind,
-      now,
-    );
+  /**
+   * A lease that was not renewed: its handler hangs, so somebody else gets the job. When this process stood still, its
+   * leases ran out while no handler was to blame: those are renewed first.
+   */
+  function releaseExpired(worker: Worker, now: number): void {
+    const expired = "kind = ? AND state = 'leased' AND lease_until < ?";
+    if (db.get(`SELECT 1 FROM jobs WHERE ${expired} LIMIT 1`, worker.kind, now) === undefined) return;
+    db.transaction(() => {
+      renewFor(worker, now);
+      db.run(
+        `UPDATE jobs SET state = 'queued', crashes = crashes + 1, token = NULL WHERE ${expired}`,
+        worker.kind,
+        now,
+      );
+    });
   }
 
   function sleep(worker: Worker, until: number): void {
@@ -266,16 +274,16 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
 
   function complete(running: Running): boolean {
     const { job, token } = running;
-    const row = db.get<{ again: number }>('SELECT again FROM jobs WHERE id = ? AND token = ?', job.id, token);
-    if (row === undefined) return false;
-    if (row.again === 1) {
-      db.run(
-        "UPDATE jobs SET state = 'queued', again = 0, attempts = 0, crashes = 0, error = NULL, token = NULL, run_at = ? WHERE id = ?",
+    const ours = 'id = ? AND token = ?';
+    const over = db.run(`DELETE FROM jobs WHERE ${ours} AND again = 0`, job.id, token).changes;
+    if (over === 0) {
+      const { changes } = db.run(
+        `UPDATE jobs SET state = 'queued', again = 0, attempts = 0, crashes = 0, error = NULL, token = NULL, run_at = ? WHERE ${ours}`,
         clock.now(),
         job.id,
+        token,
       );
-    } else {
-      db.run('DELETE FROM jobs WHERE id = ?', job.id);
+      if (changes === 0) return false;
     }
     db.afterCommit(() => {
       running.completed = true;
@@ -303,7 +311,7 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
         job.id,
         token,
       );
-      if (changes > 0 && dead) worker.options.onDead?.(job, message);
+      if (changes > 0 && dead) worker.options.onDead?.(job, message, error);
     });
   }
 
@@ -320,18 +328,22 @@ export function openEmbeddedQueue(db: Database, clock: Clock, options: EmbeddedQ
     db.transaction(() => {
       noteClock(db, clock);
       for (const worker of workers.values()) {
-        for (const { job, token, abort } of worker.running) {
-          if (abort.signal.aborted) continue;
-          db.run(
-            'UPDATE jobs SET lease_until = ? WHERE id = ? AND token = ?',
-            now + leaseOf(worker),
-            job.id,
-            token,
-          );
-        }
+        renewFor(worker, now);
         wake(worker.kind);
       }
     });
+  }
+
+  function renewFor(worker: Worker, now: number): void {
+    for (const { job, token, abort } of worker.running) {
+      if (abort.signal.aborted) continue;
+      db.run(
+        'UPDATE jobs SET lease_until = ? WHERE id = ? AND token = ?',
+        now + leaseOf(worker),
+        job.id,
+        token,
+      );
+    }
   }
 
   return {

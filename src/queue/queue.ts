@@ -51,8 +51,8 @@ export interface WorkerOptions {
   pausedUntil?: () => number | undefined;
   /** While jobs are running, further ones are claimed at most so often, several at once: for many short waits. Default 0. */
   gatherMs?: number;
-  /** Runs in the transaction that makes the job a dead letter. */
-  onDead?: (job: Job, error: string) => void;
+  /** Runs in the transaction that makes the job a dead letter; `cause` is what its handler threw. */
+  onDead?: (job: Job, error: string, cause: unknown) => void;
 }
 
 export interface JobState {

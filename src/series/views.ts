@@ -65,6 +65,8 @@ export interface SeriesIndex {
   get(idOrUid: number | string): SeriesView | undefined;
   /** Current received instances of a series, in order of arrival. */
   instances(id: number): Instance[];
+  /** Received series that failed, in order of their row ids behind `after`. */
+  failed(after: number, limit: number): { id: number; series: string }[];
   /** How many series are in each state. */
   countByState(): Partial<Record<SeriesState, number>>;
 }
@@ -257,6 +259,14 @@ export function createSeriesIndex(archive: Archive, queue: Queue): SeriesIndex {
           id,
         )
         .map((row) => archive.get(row.id)!),
+    failed: (after, limit) =>
+      db
+        .all<{ id: number; series: string }>(
+          "SELECT id, series FROM series WHERE origin = 'received' AND state = 'failed' AND id > ? ORDER BY id LIMIT ?",
+          after,
+          limit,
+        )
+        .map((row) => ({ ...row })),
     countByState() {
       const counts: Partial<Record<SeriesState, number>> = {};
       for (const { state, n } of db.all<{ state: SeriesState; n: number }>(

@@ -59,6 +59,8 @@ export interface Metrics {
   engine(o: { engine: string; provider: string; device: string; version: string }): void;
   /** The engine failed, and another took over. */
   engineFellBack(): void;
+  /** Whether there is an engine that runs the network. */
+  engineUp(up: boolean): void;
   model(o: { name: string; version: string; sha256: string }): void;
   /** Somebody logged in, or tried to. */
   login(outcome: 'accepted' | 'refused'): void;
@@ -176,6 +178,13 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     labelNames: ['engine', 'provider', 'device', 'version'],
     registers,
   });
+  const engineUp = new Gauge({
+    name: 'mcnet_engine_up',
+    help: 'Whether there is an engine that runs the network: 0 while it failed and none could take over.',
+    registers,
+  });
+  // Where other processes correct there is none to speak of.
+  engineUp.remove();
   const fallbacks = counter(
     'mcnet_engine_fallbacks_total',
     'Times that an engine failed while it worked and another took over.',
@@ -276,8 +285,10 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     engine({ engine, provider, device, version }) {
       engineInfo.reset();
       engineInfo.set({ engine, provider, device, version }, 1);
+      engineUp.set(1);
     },
     engineFellBack: () => fallbacks.inc(),
+    engineUp: (up) => engineUp.set(up ? 1 : 0),
     model({ name, version, sha256 }) {
       modelInfo.reset();
       modelInfo.set({ name, version, sha256 }, 1);

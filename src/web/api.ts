@@ -27,6 +27,11 @@ export interface ApiParts {
   provenance(series: string): Promise<ProvenanceView[] | undefined>;
   /** Does again what failed; returns how much by kind, undefined for a series that is not known. */
   retry(series: string): Promise<Readonly<Record<string, number>> | undefined>;
+  /** The same for so many of the series that failed, from the one behind `after` on; `next` when there are more. */
+  retryFailed(
+    after: number,
+    limit: number,
+  ): Promise<{ series: string[]; retried: Readonly<Record<string, number>>; next?: number }>;
   /** Keeps a review for good; undefined for a series that is not known. */
   review(
     series: string,
@@ -42,6 +47,8 @@ export interface ApiParts {
 }
 
 const BODY_BYTES = 16 * 1024;
+/** Series in one answer: bounds how long somebody waits for it. */
+const RETRIED_AT_A_TIME = 200;
 
 function refuse(response: Response, status: number, error: string): void {
   response.status(status).json({ error });
@@ -84,6 +91,14 @@ export function createApi(parts: ApiParts): Router {
     if (offset === undefined) return refuse(response, 400, 'offset must be a whole number');
     const filter = request.query.state === undefined ? {} : { state };
     response.json({ series: parts.series.list({ ...filter, limit, offset }) });
+  });
+
+  router.post('/series/retry', async (request, response) => {
+    const after = wholeNumber(request.query.after, 0, 0, 999_999_999);
+    if (after === undefined) return refuse(response, 400, 'after must be a whole number');
+    const answer = await parts.retryFailed(after, RETRIED_AT_A_TIME);
+    response.locals.series = answer.series;
+    response.status(202).json(answer);
   });
 
   router.param('series', (request, response, next) => {

@@ -90,6 +90,29 @@ export async function retrySeries(
   return retried;
 }
 
+/**
+ * Does again what failed of every series that failed.
+ * @returns the series, and how much by kind
+ * @throws ClientError
+ */
+export async function retryFailedSeries(
+  server: ServerAddress,
+): Promise<{ series: string[]; retried: Readonly<Record<string, number>> }> {
+  const series: string[] = [];
+  const retried: Record<string, number> = {};
+  for (let after: number | undefined = 0; after !== undefined; ) {
+    const some: { series: string[]; retried: Record<string, number>; next?: number } = await ask(
+      server,
+      `/api/series/retry?after=${after}`,
+      'POST',
+    );
+    series.push(...some.series);
+    for (const [kind, count] of Object.entries(some.retried)) retried[kind] = (retried[kind] ?? 0) + count;
+    after = some.next;
+  }
+  return { series, retried };
+}
+
 /** The server as a whole. @throws ClientError */
 export function serverStatus(server: ServerAddress): Promise<StatusView> {
   return ask(server, '/api/status');

@@ -19,7 +19,13 @@ export function discloses(response: Response, tell: Telling): void {
   response.locals.discloses = tell;
 }
 
-type Hear = (to: Disclosures, principal: Principal, request: Request, match: RegExpExecArray) => void;
+type Hear = (
+  to: Disclosures,
+  principal: Principal,
+  request: Request,
+  match: RegExpExecArray,
+  response: Response,
+) => void;
 
 const UID = '([0-9.]{1,64})';
 
@@ -58,6 +64,14 @@ const DISCLOSING: readonly [method: string, path: RegExp, hear: Hear][] = [
   ],
   [
     'POST',
+    /^\/api\/series\/retry$/,
+    (to, principal, _request, _match, { locals }) => {
+      for (const series of (locals.series as string[] | undefined) ?? [])
+        to.acted(principal, 'retry', series);
+    },
+  ],
+  [
+    'POST',
     new RegExp(`^/api/series/${UID}/retry$`),
     (to, principal, _request, [, series]) => to.acted(principal, 'retry', series!),
   ],
@@ -83,7 +97,7 @@ export function disclosing(to: Disclosures) {
       for (const [expected, pattern, hear] of DISCLOSING) {
         const match = method === expected ? pattern.exec(path) : null;
         if (!match) continue;
-        hear(to, principal, request, match);
+        hear(to, principal, request, match, response);
         return;
       }
     });

@@ -7,6 +7,7 @@ export { isAtPage, maskedDicomWeb } from './at-page.js';
 export {
   ClientError,
   listSeries,
+  retryFailedSeries,
   retrySeries,
   type ServerAddress,
   serverStatus,

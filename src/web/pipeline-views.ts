@@ -123,7 +123,7 @@ async function provenanceOf(derived: Instance): Promise<ProvenanceView> {
 
 /** What the page shows of the pipeline: the parts of {@link WebParts} that come from it. */
 export function viewsOfPipeline(
-  pipeline: Pick<Pipeline, 'archive' | 'series' | 'events' | 'retry' | 'review'>,
+  pipeline: Pick<Pipeline, 'archive' | 'series' | 'events' | 'retry' | 'retryFailed' | 'review'>,
   display: PatientDisplay = 'masked',
 ): Pick<
   WebParts,
@@ -133,6 +133,7 @@ export function viewsOfPipeline(
   | 'pixels'
   | 'studies'
   | 'retry'
+  | 'retryFailed'
   | 'review'
   | 'reviews'
   | 'preview'
@@ -219,6 +220,11 @@ export function viewsOfPipeline(
     async retry(series) {
       const replayed = await pipeline.retry(series);
       return replayed && { ...replayed };
+    },
+
+    async retryFailed(after, limit) {
+      const { series, next, ...retried } = await pipeline.retryFailed(after, limit);
+      return { series, retried: { ...retried }, ...(next !== undefined && { next }) };
     },
 
     async preview(id, of, frame) {

@@ -40,6 +40,7 @@ export const ROUTE_ACCESS: readonly RouteAccess[] = [
 
   get('/api/events', looks),
   get('/api/series', looks),
+  post('/api/series/retry', decides),
   get('/api/series/:series', looks),
   get('/api/series/:series/slices', looks),
   post('/api/series/:series/retry', decides),

@@ -4,11 +4,13 @@
  * First, turn by turn, one process (`mcnet serve`) against a gateway with 1, 2 and 4 workers of the same total number
  * of engine threads: C-STORE in, corrected, derived instances by C-STORE at a PACS. All of them share this machine, so
  * gateway and Redis take their processor time from the engines, as they would not on machines of their own. Then workers
- * whose engine takes a fixed time a slice and computes nothing: how many slices a second gateway and queue carry, while
- * they receive them, and from what was received before; with the processor time of each part for each slice.
+ * whose engine takes a fixed time a slice and computes nothing: how many slices a second gateway and queue carry when
+ * they only receive, when they correct what was received before, and when they do both at once; with the processor time
+ * of each part for each slice, and what held each phase back, by what was measured.
  *
  * Arguments: --model FOLDER (default models/mcnet), --side 256, --slices 480, --rounds 3, --threads 4,
- * --simulated-slices 6000, --simulated-side 128, --simulated-workers 4, --slice-ms 2, --only real|simulated.
+ * --simulated-slices 6000, --simulated-side 128, --simulated-workers 4, --slice-ms 2, --scanners 4,
+ * --only real|simulated.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,13 +19,14 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { usableCores } from '../../src/inference/index.js';
 import { findProgram } from '../peers/support/process.js';
 import { median } from './engine-throughput.js';
-import { processorMs, type Scanner, startPacs, startScanner } from './pipeline/processes.js';
+import { type Scanner, startPacs, startScanner } from './pipeline/processes.js';
 import { type Bench, table } from './result.js';
-import { type Distributed, type Front, startDistributed, startEmbedded } from './scale/parts.js';
+import { heldBackBy, type Load, loadOf } from './scale/load.js';
+import { type Front, startDistributed, startEmbedded } from './scale/parts.js';
 
 const SERIES_SLICES = 60;
 const STALL_MS = 120_000;
-const POLL_MS = 50;
+const POLL_MS = 200;
 
 function option(args: readonly string[], name: string, otherwise: string): string {
   const at = args.indexOf(name);
@@ -32,10 +35,17 @@ function option(args: readonly string[], name: string, otherwise: string): strin
 
 const round = (value: number): number => Number(value.toPrecision(4));
 
-async function send(scanner: Scanner, front: Front, slices: number, side: number): Promise<void> {
-  for (let sent = 0; sent < slices; sent += SERIES_SLICES) {
-    await scanner.send({ port: front.dicomPort, slices: Math.min(SERIES_SLICES, slices - sent), side });
-  }
+/** Every scanner sends series after series, until all slices are sent. */
+async function send(scanners: readonly Scanner[], front: Front, slices: number, side: number): Promise<void> {
+  let sent = 0;
+  const sendOn = async (scanner: Scanner) => {
+    while (sent < slices) {
+      const count = Math.min(SERIES_SLICES, slices - sent);
+      sent += count;
+      await scanner.send({ port: front.dicomPort, slices: count, side });
+    }
+  };
+  await Promise.all(scanners.map(sendOn));
 }
 
 /** Seconds until the front has corrected so many more than `before`. */
@@ -55,32 +65,20 @@ async function until(front: Front, count: number, startedAt: number): Promise<nu
   }
 }
 
-/** Sends and waits; slices a second from the first one sent to the last one corrected. */
-async function throughput(scanner: Scanner, front: Front, slices: number, side: number): Promise<number> {
+/** Sends and waits; seconds from the first one sent to the last one corrected. */
+async function secondsOf(
+  scanners: readonly Scanner[],
+  front: Front,
+  slices: number,
+  side: number,
+): Promise<number> {
   const before = await front.corrected();
   const startedAt = performance.now();
   const [seconds] = await Promise.all([
     until(front, before + slices, startedAt),
-    send(scanner, front, slices, side),
+    send(scanners, front, slices, side),
   ]);
-  return slices / seconds;
-}
-
-/** Processor ms a slice of each part while something runs. */
-async function processorOf<T>(
-  parts: Record<string, readonly number[]>,
-  slices: number,
-  work: () => Promise<T>,
-): Promise<{ result: T; ms: Record<string, number> }> {
-  const sums = () =>
-    Object.entries(parts).map(([, pids]) => pids.reduce((sum, pid) => sum + processorMs(pid), 0));
-  const before = sums();
-  const result = await work();
-  const after = sums();
-  const ms = Object.fromEntries(
-    Object.keys(parts).map((name, i) => [name, round((after[i]! - before[i]!) / slices)]),
-  );
-  return { result, ms };
+  return seconds;
 }
 
 export const bench: Bench = async ({ args, log }) => {
@@ -101,8 +99,8 @@ export const bench: Bench = async ({ args, log }) => {
   const figures: Record<string, number | string> = { threads, side };
   const ratios: Record<string, number> = {};
   const closing: (() => Promise<void>)[] = [];
-  const scanner = startScanner();
-  closing.push(() => scanner.close());
+  const scanners = Array.from({ length: number('--scanners', 4) }, startScanner);
+  for (const scanner of scanners) closing.push(() => scanner.close());
   try {
     if (only !== 'simulated') {
       const pacs = await startPacs(join(root, 'pacs'));
@@ -114,8 +112,8 @@ export const bench: Bench = async ({ args, log }) => {
         const folder = (name: string) => join(root, `${name}-${i}`);
         const one = { ...model, pacsPort: pacs.port };
         const server = await startEmbedded({ ...one, folder: folder('embedded') }, threads);
-        await throughput(scanner, server, SERIES_SLICES, side);
-        embedded.push(await throughput(scanner, server, slices, side));
+        await secondsOf(scanners, server, SERIES_SLICES, side);
+        embedded.push(slices / (await secondsOf(scanners, server, slices, side)));
         await server.stop();
         for (const count of counts) {
           const parts = await startDistributed(
@@ -124,18 +122,16 @@ export const bench: Bench = async ({ args, log }) => {
             Math.floor(threads / count),
             false,
           );
-          await throughput(scanner, parts.front, SERIES_SLICES, side);
+          await secondsOf(scanners, parts.front, SERIES_SLICES, side);
           const pids = {
             gateway: [parts.front.pid],
             redis: [parts.redisPid],
             workers: parts.workers.map(({ pid }) => pid),
           };
-          const { result, ms } = await processorOf(pids, slices, () =>
-            throughput(scanner, parts.front, slices, side),
-          );
-          distributed.get(count)!.push(result);
-          for (const [name, value] of Object.entries(ms)) {
-            figures[`workers${count}_${name}_processorMsPerSlice`] = value;
+          const load = await loadOf(pids, slices, () => secondsOf(scanners, parts.front, slices, side));
+          distributed.get(count)!.push(slices / load.seconds);
+          for (const [name, value] of Object.entries(load.processorMs)) {
+            figures[`workers${count}_${name}_processorMsPerSlice`] = round(value);
           }
           await parts.stop();
         }
@@ -157,49 +153,58 @@ export const bench: Bench = async ({ args, log }) => {
       );
     }
     if (only !== 'real') {
+      const engines = (simulatedWorkers * 1000) / sliceMs;
+      figures.simulated_workers = simulatedWorkers;
+      figures.simulated_side = simulatedSide;
+      figures.simulated_engineSlicesPerSecond = round(engines);
       for (const shared of [false, true]) {
-        const how = shared ? 'folder' : 'network';
-        const parts: Distributed = await startDistributed(
-          { ...model, folder: join(root, `simulated-${how}`), pacsPort: undefined },
+        const parts = await startDistributed(
+          { ...model, folder: join(root, `simulated-${shared}`), pacsPort: undefined },
           0,
           1,
           shared,
         );
-        const simulatedFigure = (name: string) => (shared ? `${name}_sharedFolder` : name);
-        await parts.startSimulated(simulatedWorkers, sliceMs, shared);
-        const pids = {
-          gateway: [parts.front.pid],
-          redis: [parts.redisPid],
-          workers: parts.workers.map(({ pid }) => pid),
-          scanner: [scanner.pid],
+        const report = (phase: string, load: Load, of: number | undefined) => {
+          const suffix = shared ? '_sharedFolder' : '';
+          const held = heldBackBy(load, of);
+          figures[`${phase}_slicesPerSecond${suffix}`] = round(load.slices / load.seconds);
+          figures[`${phase}_heldBackBy${suffix}`] = held;
+          for (const [name, value] of Object.entries(load.processorMs)) {
+            figures[`${phase}_${name}_processorMsPerSlice${suffix}`] = round(value);
+          }
+          figures[`${phase}_gateway_eventLoopMsPerSlice${suffix}`] = round(
+            (load.busy.gateway! * load.seconds * 1000) / load.slices,
+          );
+          log(
+            `${phase}, pixel data by ${shared ? 'folder' : 'network'}: ${(load.slices / load.seconds).toFixed(0)} slices/s, held back by ${held}`,
+          );
         };
-        await throughput(scanner, parts.front, 20 * SERIES_SLICES, simulatedSide);
-        const { result, ms } = await processorOf(pids, simulatedSlices, () =>
-          throughput(scanner, parts.front, simulatedSlices, simulatedSide),
-        );
-        figures[simulatedFigure('gatewaySlicesPerSecond')] = round(result);
-        for (const [name, value] of Object.entries(ms)) {
-          figures[simulatedFigure(`simulated_${name}_processorMsPerSlice`)] = value;
-        }
-        // The same without receiving: everything is there before the workers come.
-        await Promise.all(parts.workers.splice(0).map((worker) => worker.stop()));
-        const before = await parts.front.corrected();
-        await send(scanner, parts.front, simulatedSlices, simulatedSide);
-        const startedAt = performance.now();
+        const gateway = { gateway: [parts.front.pid], redis: [parts.redisPid] };
+        const senders = { senders: scanners.map(({ pid }) => pid) };
+        await send(scanners, parts.front, simulatedWorkers * SERIES_SLICES, simulatedSide);
+        const received = await loadOf({ ...gateway, ...senders }, simulatedSlices, async () => {
+          const startedAt = performance.now();
+          await send(scanners, parts.front, simulatedSlices, simulatedSide);
+          return (performance.now() - startedAt) / 1000;
+        });
+        report('receiving', received, undefined);
         await parts.startSimulated(simulatedWorkers, sliceMs, shared);
-        const backlog = await processorOf({ gateway: [parts.front.pid] }, simulatedSlices, () =>
-          until(parts.front, before + simulatedSlices, startedAt),
+        const workers = { workers: parts.workers.map(({ pid }) => pid) };
+        // What they do while they warm up does not count.
+        await until(parts.front, simulatedWorkers * SERIES_SLICES, performance.now());
+        const before = await parts.front.corrected();
+        const left = simulatedWorkers * SERIES_SLICES + simulatedSlices - before;
+        const backlog = await loadOf({ ...gateway, ...workers }, left, () =>
+          until(parts.front, before + left, performance.now()),
         );
-        figures[simulatedFigure('backlog_slicesPerSecond')] = round(simulatedSlices / backlog.result);
-        figures[simulatedFigure('backlog_gateway_processorMsPerSlice')] = backlog.ms.gateway!;
+        report('backlog', backlog, engines);
+        const both = await loadOf({ ...gateway, ...workers, ...senders }, simulatedSlices, () =>
+          secondsOf(scanners, parts.front, simulatedSlices, simulatedSide),
+        );
+        report('whileReceiving', both, engines);
         await parts.stop();
-        log(
-          `${simulatedWorkers} workers of ${sliceMs} ms a slice, pixel data by ${how}: ${result.toFixed(0)} slices/s while receiving, ${(simulatedSlices / backlog.result).toFixed(0)} from what was received before; gateway ${ms.gateway} ms of processor a slice`,
-        );
       }
-      figures.simulated_workers = simulatedWorkers;
-      figures.simulated_side = simulatedSide;
-      figures.simulated_engineSlicesPerSecond = round((simulatedWorkers * 1000) / sliceMs);
+      figures.gatewaySlicesPerSecond = figures.whileReceiving_slicesPerSecond!;
       ratios.gateway_vs_1000PerSecond = round(Number(figures.gatewaySlicesPerSecond) / 1000);
     }
     log(table([['figure', ''], ...Object.entries(figures).map(([key, value]) => [key, String(value)])]));

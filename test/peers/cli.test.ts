@@ -48,6 +48,8 @@ test('every command has help with examples and exit codes; wrong usage ends with
     ['correct', 'x'],
     ['check-config'],
     ['series', 'show'],
+    ['series', 'retry'],
+    ['series', 'retry', '1.2.3', '--all-failed'],
     ['series', 'ls', '--limit', 'many'],
     ['series', 'ls', '--state', 'lost'],
   ];
@@ -253,6 +255,13 @@ rules: [{ name: MR, when: { Modality: MR }, model: tiny, complete: { quiet: 300m
   const retry = await mcnet(['series', 'retry', seriesUid, ...at]);
   assert.equal(retry.code, 0, retry.stderr);
   assert.match(retry.stdout, /^tried again: 1 instances/);
+  await eventually('it has failed again', async () => {
+    const { stdout } = await mcnet(['series', 'ls', '--json', '--state', 'failed', ...at]);
+    return (JSON.parse(stdout) as SeriesView[]).length === 1 ? true : undefined;
+  });
+  const all = await mcnet(['series', 'retry', '--all-failed', ...at]);
+  assert.equal(all.code, 0, all.stderr);
+  assert.match(all.stdout, /^1 series tried again: 1 instances/);
 
   for (const command of ['show', 'retry']) {
     const unknown = await mcnet(['series', command, '1.2.3', ...at]);

@@ -17,6 +17,7 @@ import {
   createWorkerPort,
   identityOf,
   type JobEnd,
+  queueOf,
   sealOf,
   startCorrectionWorker,
 } from '../../src/distribution/index.js';
@@ -116,7 +117,8 @@ async function parts(t: TestContext) {
       returned.acknowledge();
       return returned.sop;
     });
-  return { redis, dispatcher, correct, startWorker, republished: () => republished };
+  const keyOf = (instance: number) => `mcnet:${queueOf(identityOf(derivation()))}:${id}.${instance}`;
+  return { redis, dispatcher, correct, startWorker, keyOf, republished: () => republished };
 }
 
 let made = 0;
@@ -200,6 +202,26 @@ test('a worker whose engine fails at everything stops taking jobs for a while', 
   await Promise.all(all);
 });
 
+test('a worker without an engine gives its jobs back and takes no more, and no attempt is counted', async (t) => {
+  if (!needPrograms(t, 'redis-server')) return;
+  const { correct, startWorker } = await parts(t);
+  const { worker, ends } = startWorker(async () => {
+    throw new CorrectionError('unavailable', false, 'the device is lost');
+  });
+  let failed = false;
+  const job = correct(1).catch(() => {
+    failed = true;
+  });
+  await eventually('it pauses', () => (worker.problem().includes('no engine works here') ? true : undefined));
+  assert.deepEqual(
+    ends.map(({ outcome }) => outcome),
+    ['returned'],
+  );
+  startWorker(corrected);
+  await job;
+  assert.equal(failed, false);
+});
+
 test('a job that workers end without a result again and again counts as a failure', async (t) => {
   if (!needPrograms(t, 'redis-server')) return;
   const { redis, correct } = await parts(t);
@@ -214,4 +236,53 @@ test('a job that workers end without a result again and again counts as a failur
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   await gone;
+});
+
+test('what is left of a job in Redis does not stand in the way of the job', async (t) => {
+  if (!needPrograms(t, 'redis-server')) return;
+  const { redis, correct, startWorker, keyOf, republished } = await parts(t);
+  for (const [id, left] of [
+    [1, 'stc 1'],
+    [2, 'data {} processedOn 1'],
+    [3, 'timestamp 1 finishedOn 2'],
+  ] as const) {
+    await redis.command(`HSET ${keyOf(id)} ${left}`);
+  }
+  startWorker(corrected);
+  await Promise.all([1, 2, 3].map((id) => correct(id)));
+  assert.equal(republished(), 3, 'each was published once more, and that had an effect');
+});
+
+test('a job that a worker does not understand is told to the gateway, with the reason', async (t) => {
+  if (!needPrograms(t, 'redis-server')) return;
+  const { redis, correct, startWorker, keyOf } = await parts(t);
+  const job = correct(1);
+  await eventually('it is published', async () =>
+    (await redis.command(`EXISTS ${keyOf(1)}`)).startsWith(':1') ? true : undefined,
+  );
+  await redis.command(`HSET ${keyOf(1)} data {}`);
+  const refused = assert.rejects(job, (error: Error) => {
+    assert.match(error.message, /not one that this worker understands: gateway, instance, study/);
+    assert.notEqual(error.name, 'PermanentFailure');
+    return true;
+  });
+  const { ends } = startWorker(corrected);
+  await refused;
+  await correct(1);
+  await eventually('both ends are told', () => (ends.length === 2 ? true : undefined));
+  assert.deepEqual(
+    ends.map(({ outcome }) => outcome),
+    ['failed', 'corrected'],
+  );
+});
+
+test('a correction that is asked for again goes to the one who asked last', async (t) => {
+  if (!needPrograms(t, 'redis-server')) return;
+  const { correct, startWorker, dispatcher } = await parts(t);
+  const first = assert.rejects(correct(1), /asked for once more/);
+  const second = correct(1);
+  await first;
+  startWorker(corrected);
+  await second;
+  assert.equal(dispatcher.outstanding, 0);
 });

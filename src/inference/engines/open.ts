@@ -10,9 +10,10 @@ import {
 } from './engine.js';
 import { openCpuEngine, openGpuEngine } from './onnx.js';
 import { probe } from './probe.js';
+import { keepRevived, type RevivalOptions } from './revived.js';
 import { openTensorflowEngine } from './tensorflow.js';
 
-export interface EngineOptions {
+export interface EngineOptions extends RevivalOptions {
   /** Threads of the host that may compute (CPU engine). Default: every core that the process may use. */
   threads?: number;
   /** Runs at the same time (CPU engine). Default: one per thread, 8 at most. */
@@ -56,17 +57,28 @@ export async function openOneEngine(
 
 /**
  * Opens the engine that the configuration asks for. `auto` takes the first of tensorrt, cuda, webgpu and cpu that
- * works here, and goes on to the next when that one fails for good later.
+ * works here, and goes on to the next when that one fails for good later. When there is no next one, or an engine that
+ * was asked for by name fails for good, `onLost` is told, and it is opened again until it works.
  * @throws EngineError `unavailable` when there is none; the message holds every reason
  */
-export async function openEngine(
+export function openEngine(
   choice: EngineChoice,
   model: LoadedModel,
   options: EngineOptions = {},
 ): Promise<Engine> {
   const openOne = options.openOne ?? openOneEngine;
-  if (choice !== 'auto') return openOne(choice, model, options, false);
+  const open = (loaded: LoadedModel) =>
+    choice === 'auto'
+      ? openFirstThatWorks(loaded, options, openOne)
+      : openOne(choice, loaded, options, false);
+  return keepRevived(open, model, options);
+}
 
+async function openFirstThatWorks(
+  model: LoadedModel,
+  options: EngineOptions,
+  openOne: typeof openOneEngine,
+): Promise<Engine> {
   const refused: EngineRefusal[] = [];
   const candidates: EngineName[] = [...AUTO_ORDER];
 

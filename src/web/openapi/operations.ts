@@ -14,6 +14,7 @@ import {
   readerStudyView,
   readiness,
   retried,
+  retriedFailed,
   reviewList,
   reviewView,
   seriesList,
@@ -191,6 +192,19 @@ export const OPERATIONS: readonly Operation[] = [
       query('offset', 'Leave out so many.', { type: 'integer', minimum: 0, default: 0 }),
     ],
     answers: { 200: { description: 'The series.', schema: seriesList }, 400: malformed },
+  },
+  {
+    method: 'POST',
+    path: '/api/series/retry',
+    summary: 'Tries again now what failed of the series that failed, some at a time.',
+    parameters: [
+      query('after', 'Go on behind: `next` of the answer before.', {
+        type: 'integer',
+        minimum: 0,
+        default: 0,
+      }),
+    ],
+    answers: { 202: { description: 'They are tried.', schema: retriedFailed }, 400: malformed },
   },
   {
     method: 'GET',

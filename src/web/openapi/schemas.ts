@@ -270,4 +270,9 @@ export const studyResults = answer({
     answer({ reader: z.string(), corrected: count, original: count, equal: count, p: orNull }),
   ),
 });
+export const retriedFailed = answer({
+  series: z.array(uid).describe('The series that are tried.'),
+  retried: z.record(z.string(), count).describe('How much, by kind.'),
+  next: count.optional().describe('`after` of the next request, when there are more.'),
+});
 export const retried = answer({ retried: z.record(z.string(), count).describe('How much, by kind.') });

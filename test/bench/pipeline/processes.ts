@@ -12,9 +12,23 @@ const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 /** Clock ticks in a second of /proc/PID/stat: 100 on every Linux that Node runs on. */
 const TICKS = 100;
 
-/** Processor time that a process has used, ms. */
+/** Processor time that a process has used, all its threads, ms. */
 export function processorMs(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  return usedMs(`/proc/${pid}/stat`);
+}
+
+/** Processor time of a process' first thread, which in Node runs the event loop, ms. */
+export function firstThreadMs(pid: number): number {
+  return usedMs(`/proc/${pid}/task/${pid}/stat`);
+}
+
+/** Time that a process' first thread was ready to run and had to wait for a processor, ms. */
+export function firstThreadWaitedMs(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'latin1').split(' ')[1]) / 1e6;
+}
+
+function usedMs(path: string): number {
+  const stat = readFileSync(path, 'latin1');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS;
 }

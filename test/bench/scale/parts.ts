@@ -33,12 +33,16 @@ async function stop(child: ChildProcess): Promise<void> {
 /** Options for the Node of the server or gateway that is measured, such as --cpu-prof. */
 const nodeOptions = () => (process.env.BENCH_NODE_OPTIONS ?? '').split(' ').filter((option) => option !== '');
 
+/** The same for workers. */
+const workerOptions = () =>
+  (process.env.BENCH_WORKER_OPTIONS ?? '').split(' ').filter((option) => option !== '');
+
 function startCommand(
   command: 'serve' | 'gateway' | 'worker',
   config: string,
   message: string,
 ): Promise<{ child: ChildProcess; line: Record<string, unknown> }> {
-  const options = command === 'worker' ? [] : nodeOptions();
+  const options = command === 'worker' ? workerOptions() : nodeOptions();
   const child = spawn(
     process.execPath,
     [...options, here('../../../src/cli.js'), command, '--config', config],
@@ -105,6 +109,7 @@ export interface Distributed {
   front: Front;
   redisPid: number;
   workers: RunningPart[];
+  /** Resolves when all of them begin to work, at the same moment. */
   startSimulated(count: number, sliceMs: number, shared: boolean): Promise<void>;
   stop(): Promise<void>;
 }
@@ -142,15 +147,15 @@ export async function startDistributed(
     workers: running,
     async startSimulated(count, sliceMs, mounted) {
       const env = { ...process.env, BENCH_FOLDERS: JSON.stringify(mounted ? folders : {}) };
-      for (let i = 0; i < count; i += 1) {
-        const child = fork(
-          here('./simulated-worker.js'),
-          [redis.url, SECRET, String(sliceMs), join(o.models, o.model)],
-          { env },
-        );
-        await new Promise((resolve) => child.once('message', resolve));
-        running.push({ pid: child.pid!, stop: () => stop(child) });
-      }
+      const children = Array.from({ length: count }, () =>
+        fork(here('./simulated-worker.js'), [redis.url, SECRET, String(sliceMs), join(o.models, o.model)], {
+          env,
+          execArgv: workerOptions(),
+        }),
+      );
+      for (const child of children) running.push({ pid: child.pid!, stop: () => stop(child) });
+      await Promise.all(children.map((child) => new Promise((resolve) => child.once('message', resolve))));
+      for (const child of children) child.send('begin');
     },
     async stop() {
       await Promise.all(running.map((each) => each.stop()));

@@ -1,6 +1,7 @@
 /**
  * A worker of the scale benchmark whose engine takes a fixed time for each slice, one at a time, and computes nothing:
- * what is left is the cost of the distribution. Arguments: Redis address, secret, ms a slice, model folder.
+ * what is left is the cost of the distribution. It begins at the first message from its parent. Arguments: Redis address,
+ * secret, ms a slice, model folder.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { derivationOf } from '../../../src/composition/models.js';
@@ -80,6 +81,8 @@ async function correct(request: CorrectionRequest): Promise<Corrected> {
   };
 }
 
+process.send?.('ready');
+await new Promise((resolve) => process.once('message', resolve));
 const worker = startCorrectionWorker({
   redisUrl,
   secret,
@@ -92,4 +95,3 @@ const worker = startCorrectionWorker({
   },
 });
 process.on('SIGTERM', () => void worker.close(1000).then(() => process.exit(0)));
-process.send?.('working');

@@ -169,6 +169,49 @@ test('an engine that fails for good while it runs is followed by the next one, a
   await engine.close();
 });
 
+for (const choice of ['webgpu', 'auto'] as const) {
+  test(`engine ${choice} that fails with none to take over is said to be lost, and opened again until it works`, async (t) => {
+    const model = await tinyModel(t, zeroNetwork());
+    let broken = false;
+    let missing = false;
+    let opened = 0;
+    const openOne: typeof openOneEngine = (name) => {
+      if (missing || name !== (choice === 'auto' ? 'cpu' : choice))
+        return Promise.reject(new EngineError('unavailable', 'it is not there yet'));
+      opened += 1;
+      return Promise.resolve(
+        fakeEngine(name, (data) =>
+          broken
+            ? Promise.reject(new EngineError('unavailable', 'the device fell off the bus'))
+            : Promise.resolve(data),
+        ).engine,
+      );
+    };
+    const said: string[] = [];
+    const engine = await openEngine(choice, model, {
+      openOne,
+      reopenMs: 5,
+      onLost: (reason) => said.push(`lost: ${reason}`),
+      onRestored: (now) => said.push(`restored: ${now.engine}`),
+    });
+    const run = () => engine.run(new Float32Array(4), [1, 1, 2, 2]);
+    await run();
+    broken = true;
+    missing = true;
+    await assert.rejects(run(), { code: 'unavailable', message: 'the device fell off the bus' });
+    await assert.rejects(run(), { code: 'unavailable' });
+    assert.deepEqual(said, ['lost: the device fell off the bus']);
+    broken = false;
+    missing = false;
+    while (said.length < 2) await new Promise((resolve) => setTimeout(resolve, 2));
+    assert.deepEqual(said.slice(1), [`restored: ${choice === 'auto' ? 'cpu' : choice}`]);
+    assert.equal(opened, 2);
+    await run();
+    await engine.close();
+    await assert.rejects(run(), { code: 'closed' });
+  });
+}
+
 test('an engine asked for by name is opened or refused with the reason, never replaced', async (t) => {
   const model = await tinyModel(t, zeroNetwork());
   const missing = whyNot('cuda');

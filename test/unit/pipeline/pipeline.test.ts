@@ -372,6 +372,31 @@ test('a slice that cannot be corrected is named; the others are delivered; retry
   assert.equal(await pipeline.retry('9.9.9'), undefined);
 });
 
+test('every series that failed is tried again, some at a time, and no other', async (t) => {
+  let broken = true;
+  const model = invertingModel(async (sop) => {
+    if (broken && !sop.startsWith('1.2.9.'))
+      throw Object.assign(new Error('the model is broken'), { permanent: true });
+  });
+  const { pipeline } = await open(t, { models: new Map([['test', model]]) });
+  pipeline.start();
+  for (const series of ['1.2.1', '1.2.2', '1.2.9', '1.2.3']) {
+    await store(pipeline, slice({ series, sop: `${series}.1` }));
+  }
+  const inState = (state: 'failed' | 'delivered') =>
+    pipeline.series
+      .list({ state })
+      .map(({ series }) => series)
+      .sort();
+  await eventually('three failed', () => inState('failed').length === 3 && inState('delivered').length === 1);
+  broken = false;
+  const first = await pipeline.retryFailed(0, 2);
+  assert.deepEqual([first.series, first.instances], [['1.2.1', '1.2.2'], 2]);
+  const second = await pipeline.retryFailed(first.next!, 2);
+  assert.deepEqual([second.series, second.instances, second.next], [['1.2.3'], 1, undefined]);
+  await eventually('all are delivered', () => inState('delivered').length === 4);
+});
+
 test('retry takes up what was left alone when the rules have changed', async (t) => {
   const first = await open(t, { rules: [] });
   first.pipeline.start();
@@ -552,6 +577,31 @@ test('a file that vanished and came back by other means: a resend finds it whole
   assert.equal((await store(second.pipeline, one)).outcome, 'duplicate');
   await eventually('delivered', () => second.pipeline.series.get('1.2.3.4')?.state === 'delivered');
   assert.deepEqual(second.pipeline.series.get('1.2.3.4')?.failures, []);
+});
+
+test('a resend that heals a file just when its damage fails the correction starts it anew', async (t) => {
+  const first = await open(t);
+  const one = slice({ sop: '1.2.3.4.1' });
+  const { instance } = await store(first.pipeline, one);
+  await first.close();
+  await unlink(instance.path);
+  const { pipeline } = await open(t, { data: first.data });
+  const archive = pipeline.archive as { exclusively: typeof pipeline.archive.exclusively };
+  const { exclusively } = archive;
+  let healed = 0;
+  // Between the look that finds the damage and the end of the job that it fails.
+  archive.exclusively = async (key, work) => {
+    const found = await exclusively(key, work);
+    if (typeof found === 'string' && /missing/.test(found)) {
+      healed += 1;
+      assert.equal((await store(pipeline, one)).outcome, 'stored');
+    }
+    return found;
+  };
+  pipeline.start();
+  await eventually('delivered', () => pipeline.series.get('1.2.3.4')?.state === 'delivered');
+  assert.equal(healed, 1);
+  assert.deepEqual(pipeline.series.get('1.2.3.4')?.failures, []);
 });
 
 test('a second server on the same data folder is refused', async (t) => {

@@ -31,13 +31,19 @@ class SetClock implements Clock {
 
 async function open(
   t: TestContext,
-  o: { data: string; clock: Clock; pacs: FakeDestination; quiet?: number },
+  o: {
+    data: string;
+    clock: Clock;
+    pacs: FakeDestination;
+    quiet?: number;
+    model?: ReturnType<typeof invertingModel>;
+  },
 ): Promise<Pipeline & { end(): Promise<void> }> {
   const pipeline = await openPipeline<Header, FakeDerivation>({
     data: o.data,
     rules: rules.map((rule) => ({ ...rule, complete: { quiet: o.quiet ?? 40, maxAge: 2 * minute } })),
     dicom: reader,
-    models: new Map([['test', invertingModel()]]),
+    models: new Map([['test', o.model ?? invertingModel()]]),
     destinations: [o.pacs],
     clock: o.clock,
   });
@@ -99,6 +105,41 @@ for (const [what, ahead] of [
     assert.deepEqual([...pacs.attempts.values()], [1, 1]);
   });
 }
+
+test('an engine that is away for an hour: instances wait, no attempt is counted, and nothing fails', async (t) => {
+  const clock = new SetClock(0);
+  const pacs = new FakeDestination('pacs');
+  let away = true;
+  let attempts = 0;
+  const model = invertingModel(async () => {
+    attempts += 1;
+    if (away) throw Object.assign(new Error('the device is lost'), { waits: true });
+  });
+  const pipeline = await open(t, { data: await temporaryFolder(t), clock, pacs, model });
+  const failures: string[] = [];
+  pipeline.events.on('correctionFailed', ({ reason }) => failures.push(reason));
+  pipeline.start();
+  for (const number of [1, 2, 3]) await receive(pipeline, '1.2.1', number);
+  const jobs = () =>
+    pipeline.archive.db.all<{ state: string; attempts: number; error: string | null }>(
+      "SELECT state, attempts, error FROM jobs WHERE kind = 'correct' ORDER BY id",
+    );
+  const waits = () => jobs().every(({ state }) => state === 'queued');
+  await eventually('they wait', () => attempts > 0 && waits());
+  for (let passed = 0; passed < hour; passed += minute) {
+    clock.ahead += minute;
+    pipeline.queue.wake('correct');
+    const before = attempts;
+    await eventually('it was tried', () => attempts > before && waits());
+  }
+  assert.ok(jobs().some(({ error }) => error === 'the device is lost'));
+  assert.ok(jobs().every((job) => job.attempts === 0));
+  assert.deepEqual(failures, []);
+  away = false;
+  clock.ahead += minute;
+  pipeline.queue.wake('correct');
+  await eventually('delivered', () => pipeline.series.get('1.2.1.1')?.state === 'delivered');
+});
 
 test('a destination that is away for a day: asked ever less, nothing lost, order kept, resumed by itself', async (t) => {
   const clock = new SetClock(0);

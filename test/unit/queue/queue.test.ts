@@ -156,10 +156,14 @@ test('a hanging job loses its lease, somebody else does it, and its late end cha
   const { queue } = await open(t, clock);
   const contexts: boolean[] = [];
   let ran = 0;
+  let over = false;
   let release = () => {};
   queue.work('k', { ...options, leaseMs: 1000, timeoutMs: 5 }, async (_, context) => {
     ran += 1;
     if (ran === 1) {
+      context.signal.addEventListener('abort', () => {
+        over = true;
+      });
       await new Promise<void>((resolve) => {
         release = resolve;
       });
@@ -169,13 +173,39 @@ test('a hanging job loses its lease, somebody else does it, and its late end cha
     }
   });
   queue.add(job('a'));
-  await eventually('hangs', () => ran === 1);
+  await eventually('hangs beyond its time', () => ran === 1 && over);
   clock.at += 2000;
   queue.wake('k');
   await eventually('done by another', () => ran === 2);
   release();
   await eventually('both over', () => contexts.length === 2);
   assert.deepEqual(contexts, [true, false]);
+});
+
+test('a process that stood still longer than its leases does nothing twice', async (t) => {
+  const clock = new ManualClock();
+  const { queue } = await open(t, clock);
+  const ran: string[] = [];
+  const done: boolean[] = [];
+  let release = () => {};
+  queue.work('k', { ...options, leaseMs: 1000 }, async ({ key }, context) => {
+    ran.push(key);
+    if (key === 'a') {
+      await new Promise<void>((resolve) => {
+        release = resolve;
+      });
+    }
+    done.push(context.complete());
+  });
+  queue.add(job('a'));
+  await eventually('under way', () => ran.length === 1);
+  clock.at += 600_000;
+  queue.add(job('b'));
+  await eventually('the next one is done', () => done.length === 1);
+  release();
+  await eventually('both are done', () => done.length === 2);
+  assert.deepEqual(ran, ['a', 'b']);
+  assert.deepEqual(done, [true, true]);
 });
 
 test('leases of a dead process are due again; a job that kills it again and again is given up', async (t) => {

@@ -5,6 +5,7 @@ import { inflateSync } from 'node:zlib';
 import {
   ClientError,
   listSeries,
+  retryFailedSeries,
   retrySeries,
   serverStatus,
   showSeries,
@@ -75,6 +76,20 @@ test('one series, its slices and its retry', async () => {
   const { slices } = (await get(`/api/series/${series}/slices`)).json() as { slices: unknown[] };
   assert.equal(slices.length, 60);
   assert.equal((await serverStatus({ url: fake.url })).model.name, 'mcnet');
+});
+
+test('every series that failed is tried again, page after page', async () => {
+  const failed = fake.all.filter(({ state }) => state === 'failed').map(({ series }) => series);
+  assert.ok(failed.length > 0);
+  fake.retried.length = 0;
+  assert.deepEqual(await retryFailedSeries({ url: fake.url }), {
+    series: failed,
+    retried: { deliveries: failed.length },
+  });
+  assert.deepEqual(fake.retried, failed);
+  for (const after of ['-1', 'x', '1.5']) {
+    assert.equal((await get(`/api/series/retry?after=${after}`, { method: 'POST' })).status, 400);
+  }
 });
 
 test('what is not known is 404, what is no UID 400', async () => {

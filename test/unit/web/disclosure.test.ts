@@ -25,7 +25,8 @@ async function start(t: TestContext, status = 200) {
     discloses(response, (to, principal) => to.viewed(principal, { study: '1.2', series: '1.3' }));
     response.status(status).json({});
   });
-  app.use(express.json(), (_request, response) => {
+  app.use(express.json(), (request, response) => {
+    if (request.path === '/api/series/retry') response.locals.series = ['1.3', '1.4'];
     response.status(status).json({});
   });
   const server = createServer(app).listen(0, '127.0.0.1');
@@ -69,6 +70,7 @@ test('what an answer discloses or decides is told with the study, series or inst
   ] as [string, string, string, object?][]) {
     assert.deepEqual(await ask(method, path, body), [expected], `${method} ${path}`);
   }
+  assert.deepEqual(await ask('POST', '/api/series/retry'), ['retry 1.3', 'retry 1.4']);
   for (const path of ['/', '/healthz', '/metrics', '/api/status', '/api/session']) {
     assert.deepEqual(await ask('GET', path), [], path);
   }

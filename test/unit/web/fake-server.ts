@@ -203,6 +203,11 @@ export async function startFakeServer(
       retried.push(uid);
       return { corrections: 0, deliveries: 2 };
     },
+    async retryFailed(after, limit) {
+      const failed = all.filter(({ state, id }) => state === 'failed' && id > after).slice(0, limit);
+      retried.push(...failed.map(({ series }) => series));
+      return { series: failed.map(({ series }) => series), retried: { deliveries: failed.length } };
+    },
     provenance: async (uid) => (all.some((series) => series.series === uid) ? [] : undefined),
     async review(uid, review) {
       const series = all.find((one) => one.series === uid);

@@ -100,6 +100,8 @@ test('what the server answers is what the description says, to the last key', as
     ['GET', '/api/series/1.2', '/api/series/{series}'],
     ['GET', '/api/series/x', '/api/series/{series}'],
     ['GET', `/api/series/${known}/slices`, '/api/series/{series}/slices'],
+    ['POST', '/api/series/retry'],
+    ['POST', '/api/series/retry?after=x', '/api/series/retry'],
     ['POST', `/api/series/${known}/retry`, '/api/series/{series}/retry'],
     ['POST', `/api/series/${known}/reviews`, '/api/series/{series}/reviews', { verdict: 'accepted' }],
     ['POST', `/api/series/${known}/reviews`, '/api/series/{series}/reviews', { verdict: 'perhaps' }],
