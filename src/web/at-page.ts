@@ -2,16 +2,21 @@ import type { Request, RequestHandler } from 'express';
 import { isAmbient } from '../access/index.js';
 import type { PatientDisplay } from './about.js';
 import { principalOf } from './access-guard.js';
+import { hostOf } from './security.js';
 
 /**
  * Whether a person asks, in a browser, rather than a program: by session or through the proxy that has logged them in;
- * where nobody logs in, by what browsers alone say of their requests (W3C Fetch Metadata).
+ * where nobody logs in, by what browsers alone say of their requests: W3C Fetch Metadata or, over plain HTTP under a
+ * name, where they leave that out, the page that the request comes from.
  */
 export function isAtPage(request: Request): boolean {
   const principal = request.res && principalOf(request.res);
   if (!principal) return false;
   if (isAmbient(principal)) return true;
-  return principal.by === 'open' && /^(same-origin|none)$/.test(request.get('sec-fetch-site') ?? '');
+  if (principal.by !== 'open') return false;
+  const site = request.get('sec-fetch-site');
+  if (site !== undefined) return site === 'same-origin' || site === 'none';
+  return hostOf(request.get('referer') ?? '') === request.get('host');
 }
 
 /** Of DICOMweb, what has pixels and nothing else (PS3.18 10.4.1.1): frames and renderings. */

@@ -81,7 +81,8 @@ export function knownHosts(allowed: readonly string[]) {
   };
 }
 
-function hostOf(origin: string): string | undefined {
+/** Host and port of an address; undefined when it is none. */
+export function hostOf(origin: string): string | undefined {
   try {
     return new URL(origin).host;
   } catch {

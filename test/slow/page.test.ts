@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { openUsers } from '../../src/access/index.js';
+import { startDimseServer } from '../../src/dimse/index.js';
 import {
   canvasOf,
   checkAccessibility,
@@ -438,6 +439,48 @@ test('what a destination does not take is said with the reason, and sent when a 
   // The row was drawn anew in its other group: the keyboard is still on it.
   assert.equal(await page.evaluate(`document.activeElement.matches('a.open')`), true);
   await page.waitForSelector('.chip.failed', { state: 'detached' });
+  assert.deepEqual(complaints, []);
+});
+
+test('all series that failed are tried again by one button', async (t) => {
+  if (!needPrograms(t, 'chromium', 'dcmsend')) return;
+  const [one, two] = [sharedSeries(t, 'a12'), sharedSeries(t, 'a04')];
+  if (!one || !two) return;
+  let status = 0xa900;
+  const taken: string[] = [];
+  const pacs = await startDimseServer({
+    aeTitle: 'PACS',
+    host: '127.0.0.1',
+    port: 0,
+    peers: [{ aeTitle: '*', host: '127.0.0.1' }],
+    async onStore({ data, sopInstanceUid }) {
+      for await (const _ of data);
+      if (status === 0) taken.push(sopInstanceUid);
+      return { status };
+    },
+  });
+  t.after(() => pacs.close(0));
+  const folder = temporaryFolder(t, 'failed');
+  const server = await startMcnet(
+    t,
+    folder,
+    `models: ${await modelsFolder(folder)}
+engine: cpu
+retry: { refusals: 1 }
+destinations: { pacs: { dimse: { aeTitle: PACS, host: 127.0.0.1, port: ${pacs.port} } } }
+rules:
+  - { name: all, when: { Modality: MR }, model: tiny, to: [pacs], complete: { quiet: 1s } }
+`,
+  );
+  await send(server, [...one.slice(0, 3), ...two.slice(0, 3)]);
+  const { page, complaints } = await openPage(await startBrowser(t), `${server.url}/`);
+  await holds(page, `document.querySelectorAll('tbody .badge.failed').length === 2`, 120_000);
+  await checkAccessibility(page, 'failed series');
+  status = 0;
+  await page.click('button:has-text("Retry all failed")');
+  await holds(page, `document.querySelectorAll('tbody .badge.delivered').length === 2`, 120_000);
+  assert.equal(taken.length, 6);
+  await page.waitForSelector('button:has-text("Retry all failed")', { state: 'detached' });
   assert.deepEqual(complaints, []);
 });
 

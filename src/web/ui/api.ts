@@ -55,5 +55,16 @@ export const getReviews = (uid: string) =>
   ask<{ reviews: ReviewView[] }>(`api/series/${uid}/reviews`).then((body) => body.reviews);
 export const getStatus = () => ask<StatusView>('api/status');
 export const retrySeries = (uid: string) => post<unknown>(`api/series/${uid}/retry`);
+/** Tries again what failed of every series that failed. @returns how many series */
+export async function retryFailed(): Promise<number> {
+  let count = 0;
+  for (let after: number | undefined = 0; after !== undefined; ) {
+    const some: { series: string[]; next?: number } = await post(`api/series/retry?after=${after}`);
+    count += some.series.length;
+    after = some.next;
+  }
+  return count;
+}
+
 export const reviewSeries = (uid: string, verdict: ReviewView['verdict'], comment: string) =>
   post<ReviewView>(`api/series/${uid}/reviews`, { verdict, comment });

@@ -1,7 +1,7 @@
 /** Small pieces that several views show. */
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
-import { type DestinationView, retrySeries, type SeriesView } from './api.js';
+import { type DestinationView, retryFailed, retrySeries, type SeriesView } from './api.js';
 import { duration, STATES } from './format.js';
 
 export function StateBadge({ series }: { series: SeriesView }) {
@@ -90,8 +90,8 @@ export function Verdict({ series }: { series: SeriesView }) {
   );
 }
 
-/** Does again what failed, and says so. */
-export function Retry({ series, name }: { series: SeriesView; name: string }) {
+/** A button that sets something going, and says what came of it. */
+function SetGoing({ label, name, run }: { label: string; name: string; run(): Promise<string> }) {
   const [said, say] = useState('');
   const [busy, setBusy] = useState(false);
   return (
@@ -99,25 +99,38 @@ export function Retry({ series, name }: { series: SeriesView; name: string }) {
       <button
         type="button"
         disabled={busy}
-        aria-label={`Retry ${name}`}
+        aria-label={name}
         onClick={async () => {
           setBusy(true);
-          try {
-            await retrySeries(series.series);
-            say('Set going again');
-          } catch (error) {
-            say((error as Error).message);
-          }
+          say(await run().catch((error: Error) => error.message));
           setBusy(false);
         }}
       >
-        Retry
+        {label}
       </button>
       <span role="status" class="small">
         {said}
       </span>
     </span>
   );
+}
+
+/** Does again what failed of a series. */
+export function Retry({ series, name }: { series: SeriesView; name: string }) {
+  const run = async () => {
+    await retrySeries(series.series);
+    return 'Set going again';
+  };
+  return <SetGoing label="Retry" name={`Retry ${name}`} run={run} />;
+}
+
+/** Does again what failed of every series that failed, shown or not. */
+export function RetryFailed() {
+  const run = async () => {
+    const count = await retryFailed();
+    return `${count} series set going again`;
+  };
+  return <SetGoing label="Retry all failed" name="Retry all failed" run={run} />;
 }
 
 export function Fact({ name, children }: { name: string; children: ComponentChildren }) {

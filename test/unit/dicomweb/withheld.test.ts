@@ -109,6 +109,9 @@ test('what waits to be accepted, or was rejected, is there for the page and for 
 
   assert.deepEqual(await seen({}), hidden, 'held');
   assert.deepEqual(await seen(AT_PAGE), shown, 'the page has to show it');
+  assert.deepEqual(await seen({ referer: `${server.origin}/` }), shown, 'also without Fetch Metadata');
+  assert.deepEqual(await seen({ referer: 'http://elsewhere.example/' }), hidden);
+  assert.deepEqual(await seen({ 'sec-fetch-site': 'cross-site' }), hidden, 'a viewer of another origin');
   assert.deepEqual(await pull(), { instances: '2', series: ['1.1.1'], sent: 2 });
 
   await pipeline.review('1.1.1', { verdict: 'accepted', comment: '', reviewer: 'maria' });

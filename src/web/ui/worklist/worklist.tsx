@@ -14,7 +14,7 @@ import {
 import { Help } from '../help.js';
 import { type Shortcut, useShortcuts } from '../keyboard.js';
 import type { Live } from '../live.js';
-import { Destinations, Progress, Retry, StateBadge, Verdict } from '../parts.js';
+import { Destinations, Progress, Retry, RetryFailed, StateBadge, Verdict } from '../parts.js';
 import { mayDecide, useSession } from '../session.js';
 
 interface Filter {
@@ -189,6 +189,7 @@ export function Worklist({ live }: { live: Live }) {
             </button>
           ))}
         </div>
+        {decides && all.some(({ state }) => state === 'failed') && <RetryFailed />}
         <input
           ref={searchBox}
           type="search"
