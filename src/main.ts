@@ -13,6 +13,7 @@ import { openFetching } from './composition/fetching.js';
 import { correctionElsewhere } from './composition/gateway.js';
 import { observe } from './composition/observe.js';
 import { configurationFindings, openReload } from './composition/open-reload.js';
+import { listenerTls } from './composition/tls.js';
 import type { Config } from './config/index.js';
 import * as dicom from './dicom/index.js';
 import { openPipeline } from './pipeline/index.js';
@@ -25,6 +26,7 @@ import {
   type StatusView,
   startWebServer,
   viewsOfPipeline,
+  type WebServer,
 } from './web/index.js';
 
 export interface RunningServer {
@@ -152,6 +154,7 @@ export async function startServer(
     associations = () => provider.associations();
     stops.push(() => provider.close());
 
+    let http: WebServer | undefined;
     const reload =
       source &&
       openReload({
@@ -160,6 +163,11 @@ export async function startServer(
         models: correction.models,
         pipeline,
         destinations,
+        renewCertificates() {
+          const { tls } = config.dimse;
+          if (tls) provider.renewCertificates(listenerTls(tls));
+          http?.renewCertificate();
+        },
         metrics,
         logger,
         audit,
@@ -221,10 +229,11 @@ export async function startServer(
       fetching,
       pulls: () => pulling.views(),
     });
-    const http = await startWebServer(web.app, config.http);
+    http = await startWebServer(web.app, config.http);
+    const { close: closeHttp } = http;
     stops.push(async () => {
       web.close();
-      await http.close();
+      await closeHttp();
     });
     audit.started();
     auditing = true;

@@ -3,6 +3,7 @@
  * `--forbid-skip` turns a skipped test into a failure: CI has every peer installed, so nothing may skip there.
  */
 import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { run } from 'node:test';
@@ -27,11 +28,15 @@ if (files.length === 0) {
   process.exit(1);
 }
 
+/** A file that takes longer waits for something that will not come. The longest takes under three minutes. */
+const FILE_MS = 12 * 60_000;
+
 let failed = 0;
 let skipped = 0;
 const stream = run({
   files: files.sort().map((file) => join(project, 'dist', file.replace(/\.ts$/, '.js'))),
-  concurrency: true,
+  concurrency: availableParallelism(),
+  timeout: FILE_MS,
 });
 stream.on('test:fail', () => {
   failed += 1;

@@ -72,6 +72,11 @@ export interface Archive {
   get(id: number): Instance | undefined;
   /** All versions under a key, oldest first. */
   versions(study: string, series: string, sop: string): Instance[];
+  /**
+   * What there is to know of an object that arrives. `seen` false: the index has, and remembers, nothing under its SOP
+   * Instance UID. `series`: who made the series that it belongs to; undefined: it is not here.
+   */
+  acquaintance(study: string, series: string, sop: string): { seen: boolean; series?: Instance['origin'] };
   /** What was derived from an instance, newest version last. */
   derivedFrom(id: number): Instance[];
   /** Whether a derived instance of this server has, or had, this SOP Instance UID. */
@@ -298,20 +303,36 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
       n.attributes === undefined ? null : JSON.stringify(n.attributes.instance),
     );
     if (n.attributes !== undefined && !series.described) describe(series.id, n.study, n.attributes);
-    const { attributes: _, sourceSeries: __, ...kept } = n;
-    return {
-      ...kept,
+    const instance: Instance = {
       id,
       seriesId: series.id,
+      study: n.study,
+      series: n.series,
+      sop: n.sop,
+      version: n.version,
       current,
+      sopClass: n.sopClass,
+      transferSyntax: n.transferSyntax,
       digest,
       bytes: size,
       path: files.absolutePath(path),
+      dataSetOffset: n.dataSetOffset,
+      origin: n.origin,
+      source: n.source,
+      receivedAt: n.receivedAt,
+      state: n.state,
       reason: n.reason ?? '',
       destinations,
       deliver: n.deliver ?? 'series',
       priority: n.priority ?? 0,
     };
+    if (n.derivedFrom !== undefined) instance.derivedFrom = n.derivedFrom;
+    if (n.rule !== undefined) instance.rule = n.rule;
+    if (n.model !== undefined) instance.model = n.model;
+    if (n.quality !== undefined) instance.quality = n.quality;
+    if (n.flags !== undefined) instance.flags = n.flags;
+    if (n.frameQuality !== undefined) instance.frameQuality = n.frameQuality;
+    return instance;
   }
 
   function setAttributes(instance: Instance, attributes: IndexedAttributes): void {
@@ -514,6 +535,16 @@ export async function openArchive(data: string, clock: Clock = monotonicClock())
           sop,
         )
         .map(toInstance),
+    acquaintance(study, series, sop) {
+      const { seen, origin } = db.get<{ seen: number; origin: Instance['origin'] | null }>(
+        `SELECT EXISTS (SELECT 1 FROM instances WHERE sop = ?1) OR EXISTS (SELECT 1 FROM removed WHERE sop = ?1) AS seen,
+           (SELECT origin FROM series WHERE study = ?2 AND series = ?3) AS origin`,
+        sop,
+        study,
+        series,
+      )!;
+      return { seen: seen === 1, ...(origin !== null && { series: origin }) };
+    },
     derivedFrom: (id) =>
       db.all<InstanceRow>(`${selectInstance} WHERE i.derived_from = ? ORDER BY i.id`, id).map(toInstance),
     isDerived: (sop) =>

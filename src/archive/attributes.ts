@@ -105,24 +105,34 @@ function pick(keywords: readonly string[], values: ValuesOf): Attributes {
   return found;
 }
 
+class HeaderAttributes implements IndexedAttributes {
+  constructor(
+    private readonly values: ValuesOf,
+    private readonly items: (keyword: string) => ValuesOf[],
+  ) {}
+
+  get study(): Attributes {
+    return pick(STUDY_ATTRIBUTES, this.values);
+  }
+
+  get series(): Attributes {
+    return pick(SERIES_ATTRIBUTES, this.values);
+  }
+
+  get instance(): Attributes {
+    return pick(INSTANCE_ATTRIBUTES, this.values);
+  }
+
+  get requests(): Attributes[] {
+    return this.items('RequestAttributesSequence').map((item) => pick(REQUEST_ATTRIBUTES, item));
+  }
+}
+
 /**
  * What the index keeps of an object, when it is asked for: most of a series is said once.
  * @param values reads its header
  * @param items reads the items of a sequence in it
  */
 export function attributesOf(values: ValuesOf, items: (keyword: string) => ValuesOf[]): IndexedAttributes {
-  return {
-    get study() {
-      return pick(STUDY_ATTRIBUTES, values);
-    },
-    get series() {
-      return pick(SERIES_ATTRIBUTES, values);
-    },
-    get instance() {
-      return pick(INSTANCE_ATTRIBUTES, values);
-    },
-    get requests() {
-      return items('RequestAttributesSequence').map((item) => pick(REQUEST_ATTRIBUTES, item));
-    },
-  };
+  return new HeaderAttributes(values, items);
 }

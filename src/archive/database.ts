@@ -35,7 +35,7 @@ export interface Database {
   commit<T>(work: () => T): Promise<T>;
   /** Runs after the surrounding transaction has been committed; at once when there is none. */
   afterCommit(work: () => void): void;
-  /** Runs once for each key, inside the surrounding transaction, just before it is committed. */
+  /** Runs the first work given for a key, once, inside the surrounding transaction, just before it is committed. */
   beforeCommit(key: string, work: () => void): void;
   /** Resolves when everything committed so far is on disk. */
   sync(): Promise<void>;
@@ -133,6 +133,7 @@ export async function openDatabase(path: string): Promise<Database> {
     try {
       for (const each of group) {
         const keptAfter = after.length;
+        const keptBefore = before.size;
         prepare('SAVEPOINT one').run();
         try {
           done.push({ each, value: each.work() });
@@ -142,6 +143,7 @@ export async function openDatabase(path: string): Promise<Database> {
           prepare('ROLLBACK TO one').run();
           prepare('RELEASE one').run();
           after.length = keptAfter;
+          before = new Map([...before].slice(0, keptBefore));
           failed.push({ each, error });
         }
       }
@@ -237,8 +239,8 @@ export async function openDatabase(path: string): Promise<Database> {
       else work();
     },
     beforeCommit(key, work) {
-      if (sqlite.isTransaction) before.set(key, work);
-      else transaction(work);
+      if (!sqlite.isTransaction) transaction(work);
+      else if (!before.has(key)) before.set(key, work);
     },
     sync,
     async close() {

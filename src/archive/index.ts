@@ -18,4 +18,4 @@ export { type InstanceFiles, isCode, isDiskFull, type PartFile, smallBytes } fro
 export type { Instance, InstanceFlag, InstanceRow, InstanceState, Source } from './instance.js';
 export { instanceOf, selectInstance } from './instance.js';
 export type { Recovery } from './reconcile.js';
-export type { SharedBytes } from './shared-bytes.js';
+export { createSharedMemory, type SharedBytes } from './shared-bytes.js';

@@ -1,13 +1,8 @@
-/**
- * The thread that writes the journal, and beside it the objects' own files. What has come in meanwhile is written before
- * the next sync, so that one serves all.
- */
+/** The thread that writes the journal. What has come in meanwhile is written before the next sync, so that one serves all. */
 import { fdatasyncSync, writeSync, writevSync } from 'node:fs';
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
-import { digestOfBytes } from './digest.js';
-import { sealed, voidedAt } from './journal-record.js';
+import { sealed } from './journal-record.js';
 import { reportedError, type ThreadReport } from './threads.js';
-import { writeFileWhole } from './whole-file.js';
 
 /** `fd`: a segment, written over in place. */
 export type JournalOrder =
@@ -19,19 +14,8 @@ export type JournalOrder =
       memory: SharedArrayBuffer;
       offset: number;
       length: number;
-      /** Where the object's own file goes, as for a writer; it is left open and is not synced. */
-      target: string;
-      part: string;
-      digest?: { transferSyntax: string; dataSetOffset: number };
     }
   | { do: 'overwrite'; fd: number; at: number; bytes: Uint8Array };
-
-/** The object's own file is written. */
-export interface FileWritten {
-  fd: number;
-  /** SHA-256 of the data set, where it was asked for. */
-  digest?: string;
-}
 
 /** Objects that share a sync at most: bounds how long the first of them waits. */
 const batchSize = 32;
@@ -50,27 +34,12 @@ function writeAll(fd: number, pieces: Buffer[], at: number): void {
   }
 }
 
-function bytesOf({ memory, offset, length }: JournalOrder & { do: 'append' }): Buffer {
-  return Buffer.from(memory, offset, length);
-}
-
-function writeOwnFile(order: JournalOrder & { do: 'append' }): FileWritten {
-  const bytes = bytesOf(order);
-  const fd = writeFileWhole(order, bytes);
-  if (order.digest === undefined) return { fd };
-  const { transferSyntax, dataSetOffset } = order.digest;
-  return { fd, digest: digestOfBytes(transferSyntax, bytes.subarray(dataSetOffset)) };
-}
-
-/** @param kept false: its file could not be written; the record only keeps the place between others */
-function writeRecord(order: JournalOrder, kept: boolean): void {
-  if (order.do === 'overwrite') {
-    writeAll(order.fd, [bufferOf(order.bytes)], order.at);
-    return;
-  }
-  const head = bufferOf(order.head);
-  if (!kept) head[voidedAt] = 1;
-  writeAll(order.fd, sealed(head, bytesOf(order)), order.at);
+function writeOrder(order: JournalOrder): void {
+  const pieces =
+    order.do === 'overwrite'
+      ? [bufferOf(order.bytes)]
+      : sealed(bufferOf(order.head), Buffer.from(order.memory, order.offset, order.length));
+  writeAll(order.fd, pieces, order.at);
 }
 
 interface Message {
@@ -87,19 +56,13 @@ function serve(port: MessagePort): void {
       batch.push(more.message);
     }
     const failed = new Map<number, unknown>();
-    const attempt = (id: number, work: () => void) => {
+    for (const { id, order } of batch) {
       try {
-        work();
+        writeOrder(order);
       } catch (error) {
         failed.set(id, error);
       }
-    };
-    const written: ThreadReport<FileWritten>[] = [];
-    for (const { id, order } of batch) {
-      if (order.do === 'append') attempt(id, () => written.push({ id, stage: writeOwnFile(order) }));
     }
-    if (written.length > 0) port.postMessage(written);
-    for (const { id, order } of batch) attempt(id, () => writeRecord(order, !failed.has(id)));
     for (const fd of new Set(batch.map(({ order }) => order.fd))) {
       const ids = batch.filter(({ order }) => order.fd === fd).map(({ id }) => id);
       try {
@@ -108,7 +71,7 @@ function serve(port: MessagePort): void {
         for (const id of ids) failed.set(id, error);
       }
     }
-    const reports = batch.map(({ id }): ThreadReport<FileWritten> => {
+    const reports = batch.map(({ id }): ThreadReport => {
       return failed.has(id) ? { id, error: reportedError(failed.get(id)) } : { id };
     });
     port.postMessage(reports);

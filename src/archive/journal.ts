@@ -21,8 +21,9 @@ import {
   voided,
   voidedAt,
 } from './journal-record.js';
-import type { FileWritten, JournalOrder } from './journal-thread.js';
+import type { JournalOrder } from './journal-thread.js';
 import { type DiskThread, diskThread } from './threads.js';
+import type { FileOrder, FileWritten } from './whole-file.js';
 
 /** Size of a segment. */
 export const segmentBytes = 8 * 1024 * 1024;
@@ -124,6 +125,10 @@ export async function openJournal(o: JournalOptions): Promise<Journal> {
     new URL('./journal-thread.js', import.meta.url),
     'journal',
   );
+  const files: DiskThread<FileOrder, FileWritten> = diskThread(
+    new URL('./file-thread.js', import.meta.url),
+    'journal-files',
+  );
   const free: Segment[] = [];
   const segments = new Set<string>();
   let active: Segment | undefined;
@@ -217,7 +222,7 @@ export async function openJournal(o: JournalOptions): Promise<Journal> {
   }
 
   return {
-    append(object, bytes, file) {
+    append(object, bytes, wanted) {
       if (epoch === undefined || failure !== undefined || bytes.length > journalledBytes) return undefined;
       const memory: ArrayBufferLike = bytes.buffer;
       if (!(memory instanceof SharedArrayBuffer)) return undefined;
@@ -235,30 +240,24 @@ export async function openJournal(o: JournalOptions): Promise<Journal> {
         resting = undefined;
         seal();
       }, restMs).unref();
-      let fileWritten = false;
-      let synced!: Promise<void>;
-      const written = new Promise<FileWritten>((resolve, reject) => {
-        synced = thread.ask(
-          {
-            do: 'append',
-            fd: segment.fd,
-            at: position,
-            head,
-            memory,
-            offset: bytes.byteOffset,
-            length: bytes.length,
-            ...file,
-          },
-          (stage) => {
-            fileWritten = true;
-            resolve(stage);
+      const place = { memory, offset: bytes.byteOffset, length: bytes.length };
+      const synced = thread.ask({ do: 'append', fd: segment.fd, at: position, head, ...place });
+      synced.catch(failed);
+      const voidRecord = () =>
+        thread.ask({ do: 'overwrite', fd: segment.fd, at: position + voidedAt, bytes: voided });
+      let file: FileWritten | undefined;
+      const written = files
+        .ask({ ...wanted, ...place }, (done) => {
+          file = done;
+        })
+        .then(
+          () => file!,
+          async (error: unknown) => {
+            // The memory is in use until the record is written.
+            await synced.then(voidRecord).catch(failed);
+            throw error;
           },
         );
-        synced.catch((error: unknown) => {
-          if (fileWritten) failed(error);
-          else reject(error);
-        });
-      });
       return {
         written,
         synced,
@@ -269,7 +268,7 @@ export async function openJournal(o: JournalOptions): Promise<Journal> {
         },
         async void() {
           try {
-            await thread.ask({ do: 'overwrite', fd: segment.fd, at: position + voidedAt, bytes: voided });
+            await voidRecord();
           } finally {
             decide(segment);
           }
@@ -291,7 +290,7 @@ export async function openJournal(o: JournalOptions): Promise<Journal> {
       epoch = undefined;
       await settle().catch(() => {});
       await preparing;
-      await thread.close();
+      await Promise.all([thread.close(), files.close()]);
       for (const { fd } of free) closeSync(fd);
       if (failure !== undefined) throw failure;
     },

@@ -21,64 +21,77 @@ export interface SharedMemory {
   take(): SharedBytes;
 }
 
-export function createSharedMemory(): SharedMemory {
-  const free: SharedArrayBuffer[] = [];
-  let kept = 0;
-  // Most objects are as long as the one before.
-  let usual = smallestBlock;
+const nothing = Buffer.alloc(0);
+
+class Pool implements SharedMemory {
+  private readonly free: SharedArrayBuffer[] = [];
+  private kept = 0;
+  /** Most objects are as long as the one before. */
+  usual = smallestBlock;
+
+  take(): SharedBytes {
+    return new PooledBytes(this);
+  }
 
   /** The smallest block that is free and large enough, else a new one. */
-  function block(bytes: number): SharedArrayBuffer {
+  block(bytes: number): SharedArrayBuffer {
     let best = -1;
-    for (const [index, { byteLength }] of free.entries()) {
-      if (byteLength >= bytes && (best < 0 || byteLength < free[best]!.byteLength)) best = index;
+    for (let index = 0; index < this.free.length; index += 1) {
+      const { byteLength } = this.free[index]!;
+      if (byteLength >= bytes && (best < 0 || byteLength < this.free[best]!.byteLength)) best = index;
     }
     if (best < 0) return new SharedArrayBuffer(Math.max(smallestBlock, 2 ** Math.ceil(Math.log2(bytes))));
-    const [found] = free.splice(best, 1);
-    kept -= found!.byteLength;
+    const [found] = this.free.splice(best, 1);
+    this.kept -= found!.byteLength;
     return found!;
   }
 
-  function giveBack(memory: SharedArrayBuffer): void {
-    if (kept + memory.byteLength > keptBytes) return;
-    kept += memory.byteLength;
-    free.push(memory);
+  giveBack(memory: SharedArrayBuffer): void {
+    if (this.kept + memory.byteLength > keptBytes) return;
+    this.kept += memory.byteLength;
+    this.free.push(memory);
+  }
+}
+
+class PooledBytes implements SharedBytes {
+  length = 0;
+  private memory: SharedArrayBuffer | undefined;
+  private view: Buffer = nothing;
+  private released = false;
+
+  constructor(private readonly pool: Pool) {}
+
+  append(chunk: Buffer): void {
+    if (this.released) throw new Error('the memory has been released');
+    const end = this.length + chunk.length;
+    if (end > this.view.length) this.grow(end);
+    this.view.set(chunk, this.length);
+    this.length = end;
   }
 
-  return {
-    take() {
-      let memory: SharedArrayBuffer | undefined;
-      let view: Buffer = Buffer.alloc(0);
-      let length = 0;
-      let released = false;
-      const grow = (wanted: number) => {
-        const larger = block(Math.max(wanted, usual));
-        const largerView = Buffer.from(larger);
-        view.copy(largerView, 0, 0, length);
-        if (memory !== undefined) giveBack(memory);
-        memory = larger;
-        view = largerView;
-      };
-      return {
-        get length() {
-          return length;
-        },
-        append(chunk) {
-          if (released) throw new Error('the memory has been released');
-          if (length + chunk.length > view.length) grow(length + chunk.length);
-          chunk.copy(view, length);
-          length += chunk.length;
-        },
-        bytes: () => view.subarray(0, length),
-        release() {
-          if (released) return;
-          released = true;
-          if (length > 0) usual = length;
-          if (memory !== undefined) giveBack(memory);
-          memory = undefined;
-          view = Buffer.alloc(0);
-        },
-      };
-    },
-  };
+  bytes(): Buffer {
+    return this.view.subarray(0, this.length);
+  }
+
+  release(): void {
+    if (this.released) return;
+    this.released = true;
+    if (this.length > 0) this.pool.usual = this.length;
+    if (this.memory !== undefined) this.pool.giveBack(this.memory);
+    this.memory = undefined;
+    this.view = nothing;
+  }
+
+  private grow(wanted: number): void {
+    const larger = this.pool.block(Math.max(wanted, this.pool.usual));
+    const view = Buffer.from(larger);
+    this.view.copy(view, 0, 0, this.length);
+    if (this.memory !== undefined) this.pool.giveBack(this.memory);
+    this.memory = larger;
+    this.view = view;
+  }
+}
+
+export function createSharedMemory(): SharedMemory {
+  return new Pool();
 }

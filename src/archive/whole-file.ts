@@ -1,4 +1,25 @@
 import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { digestOfBytes } from './digest.js';
+
+/** A whole file for a thread to write. */
+export interface FileOrder {
+  /** Where the file goes, absolute; its folder exists. */
+  target: string;
+  /** Where it is written when something is there already, to be renamed then. */
+  part: string;
+  memory: SharedArrayBuffer;
+  offset: number;
+  length: number;
+  /** Asks for the digest of the data set. */
+  digest?: { transferSyntax: string; dataSetOffset: number };
+}
+
+/** It is open still, and not synced. */
+export interface FileWritten {
+  fd: number;
+  /** SHA-256 of the data set, where it was asked for. */
+  digest?: string;
+}
 
 function create(target: string): number | undefined {
   try {
@@ -20,14 +41,7 @@ function fill(fd: number, path: string, bytes: Uint8Array): void {
   }
 }
 
-/**
- * Writes a whole file and returns it open. What is at the target already is replaced by renaming `part` over it.
- * @throws the error of the file system: nothing is left of the file
- */
-export function writeFileWhole(
-  { target, part }: { target: string; part: string },
-  bytes: Uint8Array,
-): number {
+function writeBytes({ target, part }: FileOrder, bytes: Uint8Array): number {
   const fresh = create(target);
   if (fresh !== undefined) {
     fill(fresh, target, bytes);
@@ -43,4 +57,16 @@ export function writeFileWhole(
     throw error;
   }
   return fd;
+}
+
+/**
+ * Writes a whole file. What is at the target already is replaced by renaming `part` over it.
+ * @throws the error of the file system: nothing is left of the file
+ */
+export function writeFileWhole(order: FileOrder): FileWritten {
+  const bytes = Buffer.from(order.memory, order.offset, order.length);
+  const fd = writeBytes(order, bytes);
+  if (order.digest === undefined) return { fd };
+  const { transferSyntax, dataSetOffset } = order.digest;
+  return { fd, digest: digestOfBytes(transferSyntax, bytes.subarray(dataSetOffset)) };
 }

@@ -5,20 +5,10 @@
 import { closeSync, fdatasyncSync, fsyncSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
-import { digestOfBytes } from './digest.js';
-import { writeFileWhole } from './whole-file.js';
+import { type FileOrder, writeFileWhole } from './whole-file.js';
 
-export interface WriteOrder {
+export interface WriteOrder extends FileOrder {
   id: number;
-  /** Where the file goes, absolute; its folder exists. */
-  target: string;
-  /** Where it is written when something is there already, to be renamed then. */
-  part: string;
-  memory: SharedArrayBuffer;
-  offset: number;
-  length: number;
-  /** Asks for the digest of the data set. */
-  digest?: { transferSyntax: string; dataSetOffset: number };
 }
 
 /** For each order `written` and then `settled`, or `failed` in the place of either. */
@@ -89,15 +79,14 @@ function serve(port: MessagePort): void {
     const written = new Map<string, Written[]>();
     const reports: WriterReport[] = [];
     for (const order of orders) {
-      const { id, memory, offset, length, digest } = order;
+      const { id } = order;
       try {
-        const bytes = Buffer.from(memory, offset, length);
         const folder = dirname(order.target);
         const beside = written.get(folder) ?? [];
         written.set(folder, beside);
-        beside.push({ id, fd: writeFileWhole(order, bytes) });
-        const of = digest && digestOfBytes(digest.transferSyntax, bytes.subarray(digest.dataSetOffset));
-        reports.push({ id, at: 'written', ...(of !== undefined && { digest: of }) });
+        const { fd, ...digest } = writeFileWhole(order);
+        beside.push({ id, fd });
+        reports.push({ id, at: 'written', ...digest });
       } catch (error) {
         reports.push(failure(id, error));
       }

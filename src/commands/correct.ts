@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { SingleBar } from 'cli-progress';
 import { derivationOf, openCorrector } from '../composition/models.js';
 import { loadConfig } from '../config/index.js';
-import { correctFiles } from '../correction/index.js';
+import { correctFiles, type FileResult } from '../correction/index.js';
 import { uidFromName } from '../dicom/index.js';
 import { EXIT } from './failure.js';
 
@@ -49,9 +49,12 @@ export async function correct(
         if (result.outcome !== 'corrected')
           console.log(`${result.path}: ${result.outcome}: ${result.reason}`);
       }
-      const { corrected, leftAlone, failed, seconds, frames, engine } = summary;
+      for (const [flag, flagged] of byFlag(summary.results)) {
+        console.log(`${flagged.length === 1 ? flagged[0] : `${flagged.length} files`}: flagged: ${flag}`);
+      }
+      const { corrected, flagged, leftAlone, failed, seconds, frames, engine } = summary;
       console.log(
-        `${corrected} corrected, ${leftAlone} left alone, ${failed} failed; ${(frames / Math.max(seconds, 1e-3)).toFixed(1)} slices a second on ${engine.engine}; derived files are in ${options.out}`,
+        `${corrected} corrected${flagged > 0 ? ` (${flagged} flagged)` : ''}, ${leftAlone} left alone, ${failed} failed; ${(frames / Math.max(seconds, 1e-3)).toFixed(1)} slices a second on ${engine.engine}; derived files are in ${options.out}`,
       );
     }
     return summary.failed > 0 || summary.corrected === 0 ? EXIT.failed : EXIT.ok;
@@ -59,4 +62,14 @@ export async function correct(
     bar.stop();
     await corrector.close();
   }
+}
+
+/** The files of each remark of the safeguards. */
+function byFlag(results: readonly FileResult[]): Map<string, string[]> {
+  const files = new Map<string, string[]>();
+  for (const result of results) {
+    if (result.outcome !== 'corrected') continue;
+    for (const flag of result.flags) files.set(flag, [...(files.get(flag) ?? []), result.path]);
+  }
+  return files;
 }

@@ -57,7 +57,10 @@ export async function doctor(options: { config?: string; json?: boolean }): Prom
       await diagnose({
         modelFolder: join(config.models, name),
         engine: config.engine,
-        options: inferenceThreads === 'auto' ? {} : { threads: inferenceThreads },
+        options: {
+          precision: config.precision,
+          ...(inferenceThreads === 'auto' ? {} : { threads: inferenceThreads }),
+        },
       }),
     );
   }
@@ -97,6 +100,8 @@ export async function doctor(options: { config?: string; json?: boolean }): Prom
         'inference',
         `${rows}×${columns} in ${medianMs.toFixed(1)} ms (slowest ${slowestMs.toFixed(1)}) on ${engine.engine}, ${engine.device}`,
       );
+      if (engine.precision)
+        line(true, 'precision', `${engine.precision.precision}: ${engine.precision.reason}`);
     }
   }
   line(room.ok && room.freeBytes >= config.disk.low, 'disk', room.message);

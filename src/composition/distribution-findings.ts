@@ -26,7 +26,10 @@ const WAIT_MS = 3000;
 
 /** What `mcnet doctor` says of the Redis server, and of the gateways and workers that are there: none without Redis. */
 export async function distributionFindings(
-  config: Pick<Config, 'queue' | 'redis' | 'distribution' | 'models' | 'rules' | 'seriesNumber'>,
+  config: Pick<
+    Config,
+    'queue' | 'redis' | 'distribution' | 'models' | 'rules' | 'precision' | 'seriesNumber'
+  >,
 ): Promise<Finding[]> {
   if (config.queue === 'embedded') return [];
   const findings: Finding[] = [];

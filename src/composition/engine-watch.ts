@@ -4,6 +4,8 @@ import type { Readiness } from '../web/index.js';
 
 /** Hears what becomes of the engines of all models, for log, metrics and readiness. */
 export interface EngineWatch {
+  /** The engine of a model runs: said once, at start. */
+  opened(model: string, now: EngineDescription): void;
   /** A device failed, and another engine took over: slower than it should be, until a restart. */
   changed(now: EngineDescription, reason: string): void;
   /** The engine of a model failed, and there is none to take over: its instances wait. */
@@ -20,6 +22,9 @@ export function watchEngines(
   let fellBack = '';
   const lost = new Map<string, string>();
   return {
+    opened(model, { engine, device, precision }) {
+      logger.info({ model, engine, device, ...precision }, 'the engine is open');
+    },
     changed(now, reason) {
       fellBack = reason;
       metrics.engine(now);

@@ -38,17 +38,16 @@ export function openSources(config: Asking, intake: Pick<Intake, 'beginDataSet' 
   return Object.entries(config.sources).map(([name, { dimse, dicomweb, parallel }]) => {
     if (dimse !== undefined) {
       const { moveDestination = config.aeTitle } = dimse;
-      const target = dimseTarget(dimse, config);
       const store = storeInto(intake, config.limits.instanceBytes);
       return dimseSource({
         name,
-        target,
+        target: () => dimseTarget(dimse, config),
         parallel,
         retrieve:
           dimse.retrieve === 'move'
             ? { move: moveDestination }
             : // On our own association we are the caller; who sends is the one that was called.
-              { get: (request) => store({ ...request, callingAeTitle: target.calledAeTitle }) },
+              { get: (request) => store({ ...request, callingAeTitle: dimse.aeTitle }) },
       });
     }
     const { url, headers, timeout } = dicomweb!;

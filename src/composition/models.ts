@@ -17,16 +17,25 @@ export interface Models {
 }
 
 export interface ModelsOptions {
-  config: Pick<Config, 'models' | 'engine' | 'batch' | 'concurrency' | 'seriesNumber' | 'rules'>;
+  config: Pick<
+    Config,
+    'models' | 'engine' | 'precision' | 'batch' | 'concurrency' | 'seriesNumber' | 'rules'
+  >;
   deviceUid: string;
   metrics?: Pick<Metrics, 'inferred'>;
-  engines?: Pick<EngineWatch, 'changed' | 'lost' | 'restored'>;
+  engines?: Pick<EngineWatch, 'opened' | 'changed' | 'lost' | 'restored'>;
 }
 
 /** Digest of what in the configuration decides the content of every derived instance, besides the model. */
-function configurationDigest(config: Pick<Config, 'seriesNumber'>): string {
+function configurationDigest(config: Pick<Config, 'seriesNumber' | 'precision'>): string {
   return createHash('sha256')
-    .update(JSON.stringify({ seriesNumberOffset: config.seriesNumber.offset }))
+    .update(
+      JSON.stringify({
+        seriesNumberOffset: config.seriesNumber.offset,
+        // Left out where it is the usual one, so that objects derived before keep their UIDs.
+        ...(config.precision !== 'float32' && { precision: config.precision }),
+      }),
+    )
     .digest('hex');
 }
 
@@ -52,7 +61,7 @@ export function safeguardsOf(config: Pick<Config, 'rules'>, source: Pick<Instanc
 /** How the instances that a model derives are described; `at` is when the correction is said to have happened. */
 export function derivationOf(
   model: { name: string; version: string; sha256: string },
-  config: Pick<Config, 'seriesNumber'>,
+  config: Pick<Config, 'seriesNumber' | 'precision'>,
   deviceUid: string,
   at: Date,
   safeguards?: Safeguards,
@@ -74,7 +83,7 @@ export function derivationOf(
 export function openCorrector(
   name: string,
   options: Pick<ModelsOptions, 'metrics' | 'engines'> & {
-    config: Pick<Config, 'models' | 'engine' | 'batch' | 'concurrency'>;
+    config: Pick<Config, 'models' | 'engine' | 'precision' | 'batch' | 'concurrency'>;
   },
 ): Promise<Corrector> {
   const { config, metrics, engines } = options;
@@ -83,6 +92,7 @@ export function openCorrector(
     model: join(config.models, name),
     engine: config.engine,
     engineOptions: {
+      precision: config.precision,
       ...(inferenceThreads === 'auto' ? {} : { threads: inferenceThreads }),
       ...(engines && {
         onChange: engines.changed,
@@ -115,7 +125,8 @@ export async function openModels(options: ModelsOptions): Promise<Models> {
     const names = config.rules.flatMap(({ model }) => (model === undefined ? [] : [model]));
     for (const name of new Set(names)) {
       const corrector = await openCorrector(name, options);
-      const { model } = corrector.describe();
+      const { model, engine } = corrector.describe();
+      options.engines?.opened(name, engine);
       byName.set(name, {
         corrector,
         safeguards: (source) => safeguardsOf(config, source),

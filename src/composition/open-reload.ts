@@ -5,6 +5,7 @@ import type { Logger, Metrics } from '../telemetry/index.js';
 import type { Readiness } from '../web/index.js';
 import type { Auditing } from './audit.js';
 import { type ConfigurationState, createReload, type Reload } from './reload.js';
+import { certificateFiles } from './tls.js';
 
 export interface OpenReloadOptions {
   /** In force; changed in place. */
@@ -15,6 +16,8 @@ export interface OpenReloadOptions {
   pipeline: Pick<Pipeline, 'reconfigure'>;
   /** The destinations of the configuration in force, ready to be sent to. */
   destinations(): Destination[];
+  /** Shows the certificates of the listeners' files as they are now. @throws Error when they cannot be used */
+  renewCertificates(): void;
   metrics: Pick<Metrics, 'configured'>;
   logger: Pick<Logger, 'info' | 'warn' | 'error'>;
   audit: Pick<Auditing, 'configured'>;
@@ -22,11 +25,13 @@ export interface OpenReloadOptions {
 
 /** Reloading of the running server's configuration, with its metrics, log and audit trail. */
 export function openReload(options: OpenReloadOptions): Reload {
-  const { config, source, models, pipeline, destinations, metrics, logger, audit } = options;
+  const { config, source, models, pipeline, destinations, renewCertificates, metrics, logger, audit } =
+    options;
   metrics.configured({ used: true, atMs: Date.now() });
   return createReload({
     config,
     file: source.file,
+    filesOf: certificateFiles,
     load: source.load,
     obstacle(next) {
       const at = next.rules.findIndex(({ model }) => model !== undefined && !models.has(model));
@@ -34,7 +39,10 @@ export function openReload(options: OpenReloadOptions): Reload {
         ? undefined
         : `rules[${at}].model: "${next.rules[at]!.model}" is not loaded; restart the server to use it`;
     },
-    apply: ({ rules }) => pipeline.reconfigure({ rules, destinations: destinations() }),
+    apply({ rules }) {
+      pipeline.reconfigure({ rules, destinations: destinations() });
+      renewCertificates();
+    },
     onReload(state, why) {
       const { file, problem, needsRestart } = state;
       metrics.configured({ used: problem === undefined, atMs: state.loadedAt });

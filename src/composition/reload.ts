@@ -20,7 +20,7 @@ export interface Reload {
   state(): ConfigurationState;
   /** Reads the file now. Never throws: a file that cannot be used is a problem of the state. */
   reload(why: string): ConfigurationState;
-  /** Reads the file again whenever it changes. */
+  /** Reads the file again whenever it changes, or a key or certificate that it names. */
   watch(): void;
   close(): void;
 }
@@ -52,6 +52,8 @@ export interface ReloadOptions {
   /** In force; its reloadable keys are replaced in place, all at once. */
   config: Config;
   file: string;
+  /** Files that the configuration names and that are read with it. */
+  filesOf(config: Config): string[];
   /** @throws ConfigError */
   load(): Config;
   /** A reason why rules cannot be used without a restart. */
@@ -63,10 +65,11 @@ export interface ReloadOptions {
 
 /** Reads rules, peers and destinations anew while the server runs: all of them, or none. */
 export function createReload(options: ReloadOptions): Reload {
-  const { config, file, load, obstacle, apply, onReload } = options;
+  const { config, file, filesOf, load, obstacle, apply, onReload } = options;
   const atStart = withoutReloadable(config);
   let state: ConfigurationState = { file, loadedAt: Date.now(), needsRestart: [] };
   let closed = false;
+  let watching = false;
 
   const reload = (why: string): ConfigurationState => {
     if (closed) return state;
@@ -85,6 +88,7 @@ export function createReload(options: ReloadOptions): Reload {
       }
       const needsRestart = changedKeys(atStart, withoutReloadable(next));
       state = { file, loadedAt: Date.now(), needsRestart };
+      if (watching) watchNamed();
     } catch (error) {
       const { loadedAt, needsRestart } = state;
       state = {
@@ -97,9 +101,24 @@ export function createReload(options: ReloadOptions): Reload {
     onReload(state, why);
     return state;
   };
-  const changed: StatsListener = (now, before) => {
-    const same = now.mtimeMs === before.mtimeMs && now.size === before.size && now.ino === before.ino;
-    if (!same) reload('the file changed');
+  let settling: NodeJS.Timeout | undefined;
+  const whenChanged =
+    (act: () => void): StatsListener =>
+    (now, before) => {
+      const same = now.mtimeMs === before.mtimeMs && now.size === before.size && now.ino === before.ino;
+      if (!same) act();
+    };
+  const changed = whenChanged(() => reload('the file changed'));
+  // Key and certificate are two files, of which one is written first.
+  const renewed = whenChanged(() => {
+    clearTimeout(settling);
+    settling = setTimeout(() => reload('a certificate changed'), 2 * WATCH_MS).unref();
+  });
+  let watched: string[] = [];
+  const watchNamed = (): void => {
+    for (const name of watched) unwatchFile(name, renewed);
+    watched = filesOf(config);
+    for (const name of watched) watchFile(name, { interval: WATCH_MS, persistent: false }, renewed);
   };
 
   return {
@@ -107,13 +126,17 @@ export function createReload(options: ReloadOptions): Reload {
     reload,
     watch() {
       watchFile(file, { interval: WATCH_MS, persistent: false }, changed);
+      watchNamed();
+      watching = true;
       // The start takes its time, and the file may have changed meanwhile.
       const now = statSync(file, { throwIfNoEntry: false });
       if (now && now.mtimeMs > state.loadedAt) reload('the file changed');
     },
     close() {
       closed = true;
+      clearTimeout(settling);
       unwatchFile(file, changed);
+      for (const name of watched) unwatchFile(name, renewed);
     },
   };
 }

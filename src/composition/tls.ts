@@ -5,7 +5,7 @@ import { createSecureContext } from 'node:tls';
 import { type Config, ConfigError, type ListenerTls, type OutgoingTls } from '../config/index.js';
 import { type DimseTls, serverTlsOptions } from '../dimse/index.js';
 
-type Secured = Pick<Config, 'dimse' | 'peers' | 'destinations' | 'sources' | 'redis'>;
+type Secured = Pick<Config, 'dimse' | 'http' | 'peers' | 'destinations' | 'sources' | 'redis'>;
 
 /** A certificate that is good for less than this is worth a warning. */
 const EXPIRY_WARNING_MS = 30 * 24 * 3600 * 1000;
@@ -34,15 +34,19 @@ export function outgoingTls(tls: OutgoingTls, own: ListenerTls | undefined): Dim
 interface Named {
   /** Where in the configuration. */
   key: string;
+  /** What the certificate is called there. */
+  certificateKey: string;
   tls: { key?: string | undefined; cert?: string | undefined; ca?: string | undefined };
 }
 
 function everyTls(config: Secured): Named[] {
   const named: Named[] = [];
-  const add = (key: string, tls: Named['tls'] | undefined) => {
-    if (tls !== undefined) named.push({ key, tls });
+  const add = (key: string, tls: Named['tls'] | undefined, certificateKey = 'cert') => {
+    if (tls !== undefined) named.push({ key, certificateKey, tls });
   };
   add('dimse.tls', config.dimse.tls);
+  const web = config.http.tls;
+  add('http.tls', web && { key: web.key, cert: web.certificate }, 'certificate');
   for (const [index, { tls }] of config.peers.entries()) add(`peers[${index}].tls`, tls);
   for (const [name, { dimse }] of Object.entries(config.destinations))
     add(`destinations.${name}.dimse.tls`, dimse?.tls);
@@ -50,6 +54,12 @@ function everyTls(config: Secured): Named[] {
     add(`sources.${name}.dimse.tls`, dimse?.tls);
   add('redis.tls', config.redis.tls);
   return named;
+}
+
+/** The files of every key and certificate that the configuration names. */
+export function certificateFiles(config: Secured): string[] {
+  const files = everyTls(config).flatMap(({ tls: { key, cert, ca } }) => [key, cert, ca]);
+  return [...new Set(files.filter((file) => file !== undefined))];
 }
 
 function read(name: string): Buffer {
@@ -96,11 +106,11 @@ export function checkTls(config: Secured, now = Date.now()): string[] {
       return undefined;
     }
   };
-  for (const { key: path, tls } of everyTls(config)) {
+  for (const { key: path, certificateKey, tls } of everyTls(config)) {
     const before = problems.length;
     const key = tls.key === undefined ? undefined : look(`${path}.key`, tls.key, privateKey);
     if (tls.cert !== undefined) {
-      look(`${path}.cert`, tls.cert, (file) => {
+      look(`${path}.${certificateKey}`, tls.cert, (file) => {
         const [certificate] = certificates(file);
         const until = Date.parse(certificate!.validTo);
         if (key !== undefined && !certificate!.checkPrivateKey(key))
@@ -109,7 +119,9 @@ export function checkTls(config: Secured, now = Date.now()): string[] {
           throw new Error(`its certificate is not valid before ${certificate!.validFrom}`);
         if (until < now) throw new Error(`its certificate expired on ${certificate!.validTo}`);
         if (until - now < EXPIRY_WARNING_MS)
-          warnings.push(`${path}.cert: the certificate in ${tls.cert} expires on ${certificate!.validTo}`);
+          warnings.push(
+            `${path}.${certificateKey}: the certificate in ${tls.cert} expires on ${certificate!.validTo}`,
+          );
       });
     }
     if (tls.ca !== undefined) look(`${path}.ca`, tls.ca, certificates);

@@ -171,6 +171,7 @@ export const configSchema = strict({
       error: 'one of auto, tensorrt, cuda, webgpu, cpu, tensorflow',
     })
     .default('auto'),
+  precision: z.enum(['auto', 'float32'], { error: 'auto or float32' }).default('float32'),
   peers: z
     .array(
       strict({

@@ -47,7 +47,10 @@ export interface CorrectorOptions {
   workerScript?: URL;
 }
 
-/** A part 10 file, by path or as its bytes (which stay the caller's), and how its derived instance is to be named. */
+/**
+ * A part 10 file, by path or as its bytes, and how its derived instance is to be named. The bytes stay the caller's;
+ * in a SharedArrayBuffer they must not change before the answer, and save a copy.
+ */
 export type CorrectionRequest = ({ path: string } | { bytes: Uint8Array }) & {
   derivation: Derivation;
   /** What is flagged, skipped and passed through. Default: nothing. */

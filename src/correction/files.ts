@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Derivation } from '../dicom/index.js';
-import type { Quality } from '../inference/index.js';
+import { DEFAULT_SAFEGUARDS, type Quality, type Safeguards } from '../inference/index.js';
 import { contentsOf } from './contents.js';
 import type { Corrected, Corrector, CorrectorDescription } from './corrector.js';
 import { CorrectionError } from './error.js';
@@ -18,6 +18,8 @@ export type FileResult =
       sop: string;
       frames: number;
       quality: Quality;
+      /** What the safeguards remarked; it stands in the derived object as well. */
+      flags: string[];
       ms: Corrected['ms'];
     }
   /** Nothing to correct: another kind of image, or a file in a folder that is no DICOM object. */
@@ -29,6 +31,8 @@ export interface FilesSummary {
   corrected: number;
   leftAlone: number;
   failed: number;
+  /** Corrected files of which the safeguards remarked something. */
+  flagged: number;
   /** Frames in the corrected files. */
   frames: number;
   seconds: number;
@@ -44,6 +48,8 @@ export interface CorrectFilesOptions {
   out: string;
   corrector: Corrector;
   derivation: Derivation;
+  /** Default: those of a rule that names none. */
+  safeguards?: Safeguards;
   /** Files under way at the same time. Default: what keeps the corrector busy. */
   concurrency?: number;
   signal?: AbortSignal;
@@ -119,7 +125,7 @@ export async function writeAtomically(path: string, pieces: AsyncIterable<Uint8A
  * @throws when `out` cannot be made, or the signal's reason when it is aborted
  */
 export async function correctFiles(options: CorrectFilesOptions): Promise<FilesSummary> {
-  const { corrector, derivation, signal } = options;
+  const { corrector, derivation, safeguards = DEFAULT_SAFEGUARDS, signal } = options;
   const startedAt = performance.now();
   const { out } = options;
   await mkdir(out, { recursive: true });
@@ -149,13 +155,14 @@ export async function correctFiles(options: CorrectFilesOptions): Promise<FilesS
       const corrected = await corrector.correct({
         path,
         derivation,
+        safeguards,
         scratch,
         ...(signal === undefined ? {} : { signal }),
       });
       const output = await nameFor(corrected);
       await mkdir(dirname(output), { recursive: true });
       await writeAtomically(output, contentsOf(corrected));
-      const { series, sop, frames, quality, ms } = corrected;
+      const { series, sop, frames, quality, flags, ms } = corrected;
       return {
         path,
         outcome: 'corrected',
@@ -164,6 +171,7 @@ export async function correctFiles(options: CorrectFilesOptions): Promise<FilesS
         sop,
         frames,
         quality,
+        flags: flags.map(({ message }) => message),
         ms,
       };
     } catch (error) {
@@ -200,6 +208,7 @@ export async function correctFiles(options: CorrectFilesOptions): Promise<FilesS
     corrected: count('corrected'),
     leftAlone: count('left-alone'),
     failed: count('failed'),
+    flagged: results.filter((one) => one.outcome === 'corrected' && one.flags.length > 0).length,
     frames: results.reduce((sum, one) => sum + (one.outcome === 'corrected' ? one.frames : 0), 0),
     seconds: (performance.now() - startedAt) / 1000,
     model,

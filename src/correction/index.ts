@@ -14,3 +14,4 @@ export {
   type FileResult,
   type FilesSummary,
 } from './files.js';
+export { createSpares, type Spares } from './spares.js';

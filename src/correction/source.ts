@@ -67,7 +67,13 @@ export async function openSource(
 ): Promise<SourceObject> {
   if ('bytes' in source) {
     const { buffer, byteOffset, byteLength } = source.bytes;
-    return fromMemory(Buffer.from(buffer, byteOffset, byteLength), () => {});
+    if (buffer instanceof ArrayBuffer)
+      return fromMemory(Buffer.from(buffer, byteOffset, byteLength), () => {});
+    // Others may write into shared memory later on.
+    const memory = spares.take(byteLength);
+    const file = Buffer.from(memory, 0, byteLength);
+    file.set(source.bytes);
+    return fromMemory(file, () => spares.give(memory));
   }
   const fd = onDisk(() => openSync(source.path, 'r'));
   let kept = false;

@@ -12,6 +12,7 @@ export {
   IMPLEMENTATION_CLASS_UID,
   IMPLEMENTATION_VERSION_NAME,
   type InstanceHeader,
+  openWhole,
   type Part10,
   type Part10Beginning,
   parseBeginning,

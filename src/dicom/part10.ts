@@ -6,6 +6,7 @@ import {
   parseBeforePixelData,
   parseDataSet,
   parseMetaGroup,
+  parseWhole,
   verifyDataSet,
 } from './reader.js';
 import { TransferSyntax } from './transfer-syntax.js';
@@ -125,7 +126,21 @@ export function parseBeginning(bytes: Buffer): Part10Beginning {
  * @throws DicomError also when Study, Series or SOP Instance UID or SOP Class UID is absent or no UID: they become path names
  */
 export function readHeader(file: Buffer): InstanceHeader {
-  const { transferSyntaxUid, dataSetOffset, dataSet } = parsePart10(file, { untilPixelData: true });
+  return identified(parsePart10(file, { untilPixelData: true }));
+}
+
+/**
+ * Identifies an instance by its whole file, as `readHeader` does.
+ * @returns `verify` walks the data set to its very end, into every sequence of undefined length
+ * @throws DicomError as `readHeader` does; `verify`: truncated, malformed, unsupported
+ */
+export function openWhole(file: Buffer): InstanceHeader & { verify(): void } {
+  const { transferSyntaxUid, dataSetOffset } = open(file);
+  const { dataSet, verifyRest } = parseWhole(file.subarray(dataSetOffset), transferSyntaxUid);
+  return { ...identified({ transferSyntaxUid, dataSetOffset, dataSet }), verify: verifyRest };
+}
+
+function identified({ transferSyntaxUid, dataSetOffset, dataSet }: Omit<Part10, 'meta'>): InstanceHeader {
   return {
     sopClassUid: requiredUid(dataSet, 'SOPClassUID', '(0008,0016)'),
     sopInstanceUid: requiredUid(dataSet, 'SOPInstanceUID', '(0008,0018)'),
@@ -158,17 +173,21 @@ export function hasPixelData(dataSet: DataSet): boolean {
   return dataSet.elements.has(PIXEL_DATA);
 }
 
-function explicitShort(element: number, vr: string, value: Buffer): Buffer {
-  const header = Buffer.alloc(8);
-  header.writeUInt16LE(0x0002, 0);
-  header.writeUInt16LE(element, 2);
-  header.write(vr, 4, 'latin1');
-  header.writeUInt16LE(value.length, 6);
-  return Buffer.concat([header, value]);
+const PREAMBLE_LENGTH = 128;
+/** DICM, and the group length element with its value. */
+const PREFIX_LENGTH = PREAMBLE_LENGTH + 4 + 12;
+/** File Meta Information Version (0002,0001). */
+const VERSION_ELEMENT = Buffer.from([0x02, 0, 0x01, 0, 0x4f, 0x42, 0, 0, 2, 0, 0, 0, 0, 1]);
+
+function padded(text: string, padding: '\0' | ' '): string {
+  return text.length % 2 === 0 ? text : text + padding;
 }
 
-function padded(text: string, padding: '\0' | ' '): Buffer {
-  return Buffer.from(text.length % 2 === 0 ? text : text + padding, 'latin1');
+function writeShort(target: Buffer, at: number, element: number, vr: string, length: number): number {
+  target.writeUInt16LE(0x0002, at);
+  target.writeUInt16LE(element, at + 2);
+  target.write(vr, at + 4, 'latin1');
+  return target.writeUInt16LE(length, at + 6);
 }
 
 /**
@@ -184,24 +203,25 @@ export function writeMetaHeader(m: {
   for (const uid of [m.sopClassUid, m.sopInstanceUid, m.transferSyntaxUid]) {
     if (!isUid(uid)) throw new DicomError('malformed', 'a meta header needs valid UIDs');
   }
-  const elements = [
-    Buffer.from([0x02, 0, 0x01, 0, 0x4f, 0x42, 0, 0, 2, 0, 0, 0, 0, 1]),
-    explicitShort(0x0002, 'UI', padded(m.sopClassUid, '\0')),
-    explicitShort(0x0003, 'UI', padded(m.sopInstanceUid, '\0')),
-    explicitShort(0x0010, 'UI', padded(m.transferSyntaxUid, '\0')),
-    explicitShort(0x0012, 'UI', padded(IMPLEMENTATION_CLASS_UID, '\0')),
-    explicitShort(0x0013, 'SH', padded(IMPLEMENTATION_VERSION_NAME, ' ')),
+  const elements: [element: number, vr: string, value: string][] = [
+    [0x0002, 'UI', padded(m.sopClassUid, '\0')],
+    [0x0003, 'UI', padded(m.sopInstanceUid, '\0')],
+    [0x0010, 'UI', padded(m.transferSyntaxUid, '\0')],
+    [0x0012, 'UI', padded(IMPLEMENTATION_CLASS_UID, '\0')],
+    [0x0013, 'SH', padded(IMPLEMENTATION_VERSION_NAME, ' ')],
   ];
   if (m.sourceAeTitle !== undefined && m.sourceAeTitle !== '') {
-    elements.push(explicitShort(0x0016, 'AE', padded(m.sourceAeTitle.slice(0, 16), ' ')));
+    elements.push([0x0016, 'AE', padded(m.sourceAeTitle.slice(0, 16), ' ')]);
   }
-  const group = Buffer.concat(elements);
-  const groupLength = Buffer.alloc(4);
-  groupLength.writeUInt32LE(group.length, 0);
-  return Buffer.concat([
-    Buffer.alloc(128),
-    Buffer.from('DICM', 'latin1'),
-    explicitShort(0x0000, 'UL', groupLength),
-    group,
-  ]);
+  let groupLength = VERSION_ELEMENT.length;
+  for (const [, , value] of elements) groupLength += 8 + value.length;
+  const header = Buffer.alloc(PREFIX_LENGTH + groupLength);
+  let at = PREAMBLE_LENGTH + header.write('DICM', PREAMBLE_LENGTH, 'latin1');
+  at = header.writeUInt32LE(groupLength, writeShort(header, at, 0x0000, 'UL', 4));
+  at += VERSION_ELEMENT.copy(header, at);
+  for (const [element, vr, value] of elements) {
+    at = writeShort(header, at, element, vr, value.length);
+    at += header.write(value, at, 'latin1');
+  }
+  return header;
 }

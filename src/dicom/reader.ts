@@ -481,6 +481,27 @@ export function parseBeforePixelData(
 }
 
 /**
+ * Reads what precedes the pixel data of a whole data set.
+ * @returns `verifyRest` steps over the pixel data and what follows, to the very last byte
+ * @throws DicomError truncated, malformed, unsupported; so does `verifyRest`
+ */
+export function parseWhole(
+  bytes: Buffer,
+  transferSyntaxUid: string,
+): { dataSet: DataSet; verifyRest(): void } {
+  const stream = openStream(bytes, transferSyntaxUid);
+  const elements = new Map<number, Element>();
+  const whole = { stream, end: stream.buffer.length, depth: 0, delimited: false };
+  const start = readElements({ ...whole, start: 0, untilPixelData: true, elements });
+  return {
+    dataSet: { elements, bigEndian: stream.bigEndian, explicit: stream.explicit },
+    verifyRest() {
+      readElements({ ...whole, start, untilPixelData: false, elements: undefined });
+    },
+  };
+}
+
+/**
  * How many bytes of a data set precede its pixel data; undefined when these bytes do not reach it.
  * @throws DicomError truncated when they end within an element, malformed, unsupported
  */

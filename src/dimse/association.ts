@@ -18,6 +18,7 @@ import {
 import { ProgressTimer } from './progress-timer.js';
 import type {
   AcceptedContext,
+  AssociationHandle,
   DimseRequest,
   DimseResponse,
   DimseService,
@@ -393,26 +394,17 @@ export class Association implements DulUser {
     if (this.performing.has(messageId)) return { status: Status.duplicateInvocation };
     const cancellation = new Cancellation();
     this.performing.set(messageId, cancellation);
-    const request: DimseRequest = {
-      peer: this.peer,
-      context,
-      association: this,
-      command,
-      get signal() {
-        return cancellation.signal;
-      },
-      sendPending: (fields, dataSet) =>
-        this.send(
-          context.id,
-          responseCommand(command, messageId, {
-            status: Status.pending,
-            ...fields,
-            ...(dataSet && { dataSet }),
-          }),
-          dataSet,
-        ),
-    };
-    if (message.data !== undefined) request.data = message.data;
+    const request = new ProvidedRequest(this, this.peer, context, message, cancellation, (fields, dataSet) =>
+      this.send(
+        context.id,
+        responseCommand(command, messageId, {
+          status: Status.pending,
+          ...fields,
+          ...(dataSet && { dataSet }),
+        }),
+        dataSet,
+      ),
+    );
     try {
       return await service.handle(request);
     } catch (error) {
@@ -506,6 +498,27 @@ class Cancellation {
   cancel(reason?: unknown): void {
     this.cancelled ??= { reason };
     this.controller?.abort(reason);
+  }
+}
+
+class ProvidedRequest implements DimseRequest {
+  readonly command: CommandSet;
+  declare readonly data?: DataStream;
+
+  constructor(
+    readonly association: AssociationHandle,
+    readonly peer: PeerInformation,
+    readonly context: AcceptedContext,
+    { command, data }: IncomingMessage,
+    private readonly cancellation: Cancellation,
+    readonly sendPending: DimseRequest['sendPending'],
+  ) {
+    this.command = command;
+    if (data !== undefined) this.data = data;
+  }
+
+  get signal(): AbortSignal {
+    return this.cancellation.signal;
   }
 }
 

@@ -90,49 +90,61 @@ export function errorCommentOf(text: string): string {
     .slice(0, 64);
 }
 
-function padded(text: string, padding: number): Buffer {
-  const bytes = Buffer.from(text, 'latin1');
-  return bytes.length % 2 === 0 ? bytes : Buffer.concat([bytes, Buffer.from([padding])]);
+const HEADER_LENGTH = 8;
+
+/** What an element's value is written from: text is in place of numbers for all but US and AT. */
+function textFor(vr: Vr, value: string): string {
+  const text = vr === 'LO' ? errorCommentOf(value) : value;
+  if (text.length % 2 === 0) return text;
+  return text + (vr === 'UI' ? '\0' : ' ');
 }
 
-function uint16(value: number): Buffer {
-  const bytes = Buffer.alloc(2);
-  bytes.writeUInt16LE(value);
-  return bytes;
+function lengthOf(value: string | number | number[]): number {
+  if (typeof value === 'string') return value.length;
+  return typeof value === 'number' ? 2 : 4 * value.length;
 }
 
-function encodeValue(vr: Vr, value: string | number | number[]): Buffer {
-  if (Array.isArray(value)) {
-    return Buffer.concat(value.map((tag) => Buffer.concat([uint16(tag >>> 16), uint16(tag & 0xffff)])));
+function writeHeader(target: Buffer, at: number, number: number, length: number): number {
+  target.writeUInt16LE(0, at);
+  target.writeUInt16LE(number, at + 2);
+  target.writeUInt32LE(length, at + 4);
+  return at + HEADER_LENGTH;
+}
+
+function writeElement(target: Buffer, at: number, number: number, value: string | number | number[]): number {
+  const start = writeHeader(target, at, number, lengthOf(value));
+  if (typeof value === 'string') return start + target.write(value, start, 'latin1');
+  if (typeof value === 'number') return target.writeUInt16LE(value, start);
+  let end = start;
+  for (const tag of value) {
+    target.writeUInt16LE(tag >>> 16, end);
+    end = target.writeUInt16LE(tag & 0xffff, end + 2);
   }
-  if (typeof value === 'number') return uint16(value);
-  return padded(vr === 'LO' ? errorCommentOf(value) : value, vr === 'UI' ? 0 : 0x20);
-}
-
-function element(number: number, value: Buffer): Buffer {
-  const header = Buffer.alloc(8);
-  header.writeUInt16LE(number, 2);
-  header.writeUInt32LE(value.length, 4);
-  return Buffer.concat([header, value]);
+  return end;
 }
 
 /** Bytes of a command set, with its group length. */
 export function encodeCommandSet(command: CommandSet): Buffer {
-  const parts: Buffer[] = [];
-  const dataSetType = element(DATA_SET_TYPE, uint16(command.hasDataSet ? 0x0001 : NO_DATA_SET));
+  const elements: [number: number, value: string | number | number[]][] = [];
+  let length = 0;
+  const add = (number: number, value: string | number | number[]) => {
+    elements.push([number, value]);
+    length += HEADER_LENGTH + lengthOf(value);
+  };
   let typed = false;
   for (const [number, vr, field] of FIELDS) {
     if (!typed && number > DATA_SET_TYPE) {
-      parts.push(dataSetType);
+      add(DATA_SET_TYPE, command.hasDataSet ? 0x0001 : NO_DATA_SET);
       typed = true;
     }
     const value = command[field];
-    if (value !== undefined) parts.push(element(number, encodeValue(vr, value)));
+    if (value !== undefined) add(number, typeof value === 'string' ? textFor(vr, value) : value);
   }
-  const body = Buffer.concat(parts);
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(body.length);
-  return Buffer.concat([element(GROUP_LENGTH, length), body]);
+  const bytes = Buffer.allocUnsafe(HEADER_LENGTH + 4 + length);
+  let at = writeHeader(bytes, 0, GROUP_LENGTH, 4);
+  at = bytes.writeUInt32LE(length, at);
+  for (const [number, value] of elements) at = writeElement(bytes, at, number, value);
+  return bytes;
 }
 
 function textOf(bytes: Buffer): string {

@@ -1,7 +1,12 @@
 /** The listening side: accepts transport connections, admits associations, and serves them until it is closed. */
 import { randomUUID } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import {
+  createSecureContext,
+  createServer as createTlsServer,
+  type TLSSocket,
+  type Server as TlsServer,
+} from 'node:tls';
 import { checkNames, congestion, localLimit, type Refusal, unusablePduLength } from './admission.js';
 import { Association } from './association.js';
 import type { AssociationEnd } from './dul.js';
@@ -12,6 +17,7 @@ import type { DimseRequest, DimseService } from './service.js';
 import { type StorageProviderOptions, storageProvider } from './storage-scp.js';
 import {
   type DimseTls,
+  secureContextOptions,
   serverTlsOptions,
   type TlsInformation,
   tlsInformation,
@@ -99,6 +105,11 @@ export interface DimseServer {
   /** Bytes received and held in memory now, over all associations. */
   bufferedBytes(): number;
   /**
+   * Shows these key and certificates on the connections to come; who is asked for a certificate stays as it is.
+   * @throws Error of OpenSSL when it does not take them: those before stay
+   */
+  renewCertificates(tls: DimseTls): void;
+  /**
    * Stops listening; associations go on until they are quiet or `graceMs` is over, the rest is aborted.
    * Resolves when no handler runs any more. Default 5000.
    */
@@ -128,11 +139,11 @@ export async function startDimseServer(options: DimseServerOptions): Promise<Dim
   const acceptor = new Acceptor(options, limits, services);
   const { tls, host, port, securePort } = options;
   const listeners: Listener[] = [];
+  const secure = tls && secureServer(acceptor, tls, limits);
   try {
-    if (tls === undefined || securePort !== undefined)
+    if (secure === undefined || securePort !== undefined)
       listeners.push(await listen(plainServer(acceptor), host, port, limits));
-    if (tls !== undefined)
-      listeners.push(await listen(secureServer(acceptor, tls, limits), host, securePort ?? port, limits));
+    if (secure !== undefined) listeners.push(await listen(secure, host, securePort ?? port, limits));
   } catch (error) {
     for (const listener of listeners) await listener.close();
     throw error;
@@ -143,6 +154,11 @@ export async function startDimseServer(options: DimseServerOptions): Promise<Dim
     ...(second !== undefined && { securePort: second.port }),
     associations: () => acceptor.established,
     bufferedBytes: () => acceptor.bufferedBytes,
+    renewCertificates(renewed) {
+      const context = secureContextOptions(renewed);
+      createSecureContext(context);
+      secure?.setSecureContext(context);
+    },
     close: async (graceMs = 5000) => {
       const closed = listeners.map((listener) => listener.close());
       await acceptor.drain(graceMs);
@@ -156,7 +172,7 @@ function plainServer(acceptor: Acceptor): Server {
   return createServer({ noDelay: true }, (socket) => acceptor.connection(socket));
 }
 
-function secureServer(acceptor: Acceptor, tls: DimseTls, limits: DimseLimits): Server {
+function secureServer(acceptor: Acceptor, tls: DimseTls, limits: DimseLimits): TlsServer {
   const shaking = new Map<string, Socket>();
   const endsOf = (socket: Socket) => `${socket.remoteAddress} ${socket.remotePort}`;
   const refuse = (reason: string, socket: Socket) => {

@@ -3,7 +3,7 @@
  * authenticated encryption and ephemeral keys. What it has in common with the non-downgrading profile (B.10) and the
  * extended one (B.11) is enough for peers of those.
  */
-import type { ConnectionOptions, TLSSocket, TlsOptions } from 'node:tls';
+import type { ConnectionOptions, SecureContextOptions, TLSSocket, TlsOptions } from 'node:tls';
 
 /** PEM texts. With `ca`, the other side must show a certificate that it signed. */
 export interface DimseTls {
@@ -53,13 +53,16 @@ function credentials(tls: DimseTls): Pick<TlsOptions, 'key' | 'cert' | 'ca'> {
   };
 }
 
+/** What a listener shows, whoever connects. */
+export function secureContextOptions(tls: DimseTls): SecureContextOptions {
+  return { ...PROFILE, ...credentials(tls), honorCipherOrder: true };
+}
+
 /** @throws Error of OpenSSL when it does not take a key or a certificate, once the options are used. */
 export function serverTlsOptions(tls: DimseTls, handshakeTimeoutMs: number): TlsOptions {
   const { clientCertificates = 'required' } = tls;
   return {
-    ...PROFILE,
-    ...credentials(tls),
-    honorCipherOrder: true,
+    ...secureContextOptions(tls),
     requestCert: clientCertificates !== 'none',
     // Whether a certificate that need not be shown is good is looked at afterwards.
     rejectUnauthorized: clientCertificates === 'required',

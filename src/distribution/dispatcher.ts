@@ -12,7 +12,7 @@ import type { Safeguards } from '../inference/index.js';
 import { PermanentFailure, RetryLater } from '../queue/index.js';
 import { identityOf, queueOf } from './identity.js';
 import { type CorrectionFailure, type CorrectionJob, type CorrectionResult, jobIdOf } from './messages.js';
-import { PREFIX, type RedisConnection } from './redis.js';
+import { notForLong, PREFIX, type RedisConnection } from './redis.js';
 
 /** Jobs published in one round trip. */
 const AT_ONCE = 200;
@@ -20,6 +20,8 @@ const AT_ONCE = 200;
 const LOOK_EVERY_MS = 5000;
 /** After a refusal by Redis (a full memory) it is asked again after this. */
 const REFUSED_MS = 1000;
+/** Time for the queues' connections to close. */
+const CLOSE_MS = 2000;
 /** A job that vanishes from Redis so often without a result counts as one failed attempt. */
 const LOSSES_TOLERATED = 5;
 /** Failed attempts that a worker may make before BullMQ gives a job up: what fails is the way, which heals. */
@@ -307,7 +309,7 @@ export function createDispatcher(o: DispatcherOptions): Dispatcher {
         if (entry.keeping === undefined) entry.reject(stopping());
     },
     async close() {
-      for (const queue of queues.values()) await queue.close().catch(() => {});
+      await notForLong(Promise.allSettled([...queues.values()].map((queue) => queue.close())), CLOSE_MS);
     },
   };
 }

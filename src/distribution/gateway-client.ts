@@ -5,10 +5,9 @@ import { mkdtemp, readFile, rename, rm, stat, unlink, writeFile } from 'node:fs/
 import type { IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve, sep } from 'node:path';
-import { buffer } from 'node:stream/consumers';
-import { pipeline } from 'node:stream/promises';
+import { finished, pipeline } from 'node:stream/promises';
 import { setTimeout as pause } from 'node:timers/promises';
-import { digestOf, digestOfFile } from '../archive/index.js';
+import { createSharedMemory, digestOf, digestOfFile, type SharedBytes } from '../archive/index.js';
 import { createHttpClient, discard, type HttpRequest } from './http-client.js';
 import {
   type CorrectionFailure,
@@ -32,7 +31,8 @@ export class SourceUnusable extends Error {
 /** A source, as its bytes or, when it is large, as a file. */
 export interface Source {
   of: { bytes: Buffer } | { path: string };
-  release(): Promise<void>;
+  /** @param read whether nobody looks at its bytes any more: then their memory is used again */
+  release(read: boolean): Promise<void>;
 }
 
 export interface GatewayClientOptions {
@@ -70,6 +70,7 @@ const none = async () => {};
 export function createGatewayClient(o: GatewayClientOptions): GatewayClient {
   const http = createHttpClient({ connections: 64, silenceMs: SILENCE_MS, connectMs: 5000 });
   const authorization = `Bearer ${o.secret}`;
+  const memory = createSharedMemory();
 
   async function ask(
     gateway: GatewayPresence,
@@ -109,7 +110,7 @@ export function createGatewayClient(o: GatewayClientOptions): GatewayClient {
         ? await digestOf(transferSyntax, source.of.bytes.subarray(dataSetOffset))
         : await digestOfFile(source.of.path, transferSyntax, dataSetOffset);
     if (digest === job.digest) return source;
-    await source.release();
+    await source.release(true);
     throw new SourceUnusable('the source is not the object that the job names: its digest differs');
   }
 
@@ -139,7 +140,7 @@ export function createGatewayClient(o: GatewayClientOptions): GatewayClient {
     try {
       if (!(Number(headers['content-length']) <= IN_MEMORY_BYTES))
         return await checked(await toFile(answer), job);
-      return await checked({ of: { bytes: await buffer(answer) }, release: none }, job);
+      return await checked(await toMemory(answer, memory.take()), job);
     } catch (error) {
       if (error instanceof SourceUnusable) throw error;
       throw new GatewayAway(`gateway ${gateway.name} broke off: ${(error as Error).message}`);
@@ -232,6 +233,17 @@ export function createGatewayClient(o: GatewayClientOptions): GatewayClient {
       return answer.statusCode === 204;
     },
     close: () => http.close(),
+  };
+}
+
+async function toMemory(body: IncomingMessage, memory: SharedBytes): Promise<Source> {
+  body.on('data', (chunk: Buffer) => memory.append(chunk));
+  await finished(body);
+  return {
+    of: { bytes: memory.bytes() },
+    async release(read) {
+      if (read) memory.release();
+    },
   };
 }
 

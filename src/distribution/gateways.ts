@@ -2,12 +2,14 @@
 import { differenceOf, type Identity, queueOf } from './identity.js';
 import type { GatewayPresence } from './messages.js';
 import { presentGateways } from './presence.js';
-import type { RedisConnection } from './redis.js';
+import { notForLong, type RedisConnection } from './redis.js';
 import { isSealed } from './secret.js';
 
 const LOOK_EVERY_MS = 2000;
 /** A gateway that a job names and that is not known is looked for at most so often. */
 const LOOK_AGAIN_MS = 250;
+/** Time for Redis to say where it is. */
+const FIND_MS = 5000;
 
 /** A gateway that asks for what this worker has in another form, or nobody here can trust. */
 export interface Refusal {
@@ -84,7 +86,7 @@ export function watchGateways(o: {
   timer.unref();
   return {
     async find(id) {
-      if (!known.has(id) && performance.now() - lookedAt > LOOK_AGAIN_MS) await look();
+      if (!known.has(id) && performance.now() - lookedAt > LOOK_AGAIN_MS) await notForLong(look(), FIND_MS);
       return known.get(id);
     },
     refusals: () => refusals,

@@ -1,11 +1,13 @@
 /** Who is there: gateways and workers say it in Redis again and again, and are forgotten when they stop. */
 import type { z } from 'zod';
 import { type GatewayPresence, gatewayPresence, type WorkerPresence, workerPresence } from './messages.js';
-import { PREFIX, type RedisConnection } from './redis.js';
+import { notForLong, PREFIX, type RedisConnection } from './redis.js';
 
 /** Without news for so long somebody counts as gone. */
 const TTL_S = 15;
 const EVERY_MS = 4000;
+/** Time to take it back. */
+const TAKE_BACK_MS = 2000;
 
 type Kind = 'gateway' | 'worker';
 const setOf = (kind: Kind) => `${PREFIX}:${kind}s`;
@@ -45,12 +47,7 @@ export function announce(
       stopped = true;
       clearInterval(timer);
       if (client.status !== 'ready') return;
-      await client
-        .multi()
-        .srem(setOf(kind), id)
-        .del(keyOf(kind, id))
-        .exec()
-        .catch(() => {});
+      await notForLong(client.multi().srem(setOf(kind), id).del(keyOf(kind, id)).exec(), TAKE_BACK_MS);
     },
   };
 }

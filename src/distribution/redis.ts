@@ -27,6 +27,19 @@ export interface RedisConnection {
   close(): void;
 }
 
+/**
+ * Waits for what is still to be said to Redis, but not for long: a command waits for a connection for as long as it
+ * takes, and whoever stops must not wait with it. What was not said is found out: entries and locks run out.
+ */
+export async function notForLong(said: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const enough = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([said.catch(() => {}), enough]);
+  clearTimeout(timer);
+}
+
 /** Where a Redis server is, without user and password. */
 export function redisAddress(url: string): string {
   const { hostname, port } = new URL(url);

@@ -8,9 +8,10 @@ import { closeSync, createReadStream, open, read } from 'node:fs';
 import { mkdir, rm, stat, unlink } from 'node:fs/promises';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import { finished, pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import type { Instance } from '../archive/index.js';
+import { createSpares, type Spares } from '../correction/index.js';
 import type { Dispatcher, Verdict } from './dispatcher.js';
 import {
   correctionFailure,
@@ -48,21 +49,24 @@ class Refused extends Error {
   }
 }
 
-async function bodyOf(request: IncomingMessage, largest: number): Promise<Buffer> {
+async function bodyOf(request: IncomingMessage, largest: number, spares: Spares): Promise<Buffer> {
   const declared = Number(request.headers['content-length'] ?? Number.NaN);
   if (!(declared <= largest)) throw new Refused(413, `a body of ${declared} bytes is not taken`);
-  const body = Buffer.allocUnsafe(declared);
+  const body = Buffer.from(spares.take(declared), 0, declared);
   let filled = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) filled += chunk.copy(body, filled);
+  request.on('data', (chunk: Buffer) => {
+    filled += chunk.copy(body, filled);
+  });
+  await finished(request, { writable: false });
   if (filled !== declared) throw new Refused(400, `${filled} of ${declared} bytes came`);
   return body;
 }
 
 /** A file that should have so many bytes: one more is read when it has grown, fewer when it is shorter. */
-async function wholeFile(path: string, bytes: number): Promise<Buffer> {
+async function wholeFile(path: string, bytes: number, spares: Spares): Promise<Buffer> {
   const fd = await opened(path, 'r');
   try {
-    const file = Buffer.allocUnsafe(bytes + 1);
+    const file = Buffer.from(spares.take(bytes + 1), 0, bytes + 1);
     let filled = 0;
     while (filled < file.length) {
       const { bytesRead } = await readInto(fd, file, filled, file.length - filled, filled);
@@ -83,6 +87,8 @@ function jsonOf(text: string): unknown {
   }
 }
 
+/** Memory kept for the files of the slices to come. */
+const SPARE_BYTES = 32 * 1024 * 1024;
 /** Larger files are streamed. */
 const AT_ONCE_BYTES = 4 * 1024 * 1024;
 const INSTANCE = /^\/dicom-web\/studies\/([0-9.]{1,64})\/series\/([0-9.]{1,64})\/instances\/([0-9.]{1,64})$/;
@@ -91,6 +97,8 @@ const STATUS: Record<Verdict, number> = { kept: 204, unwanted: 409, later: 503 }
 
 /** The requests of workers: GET /dicom-web/…, PUT /instances/{id}/derived, POST /instances/{id}/failure. */
 export function createWorkerPort(o: WorkerPortOptions): RequestListener {
+  const spares = createSpares(SPARE_BYTES);
+
   /** Retrieve Instance as a single part, as stored (PS3.18 10.4). */
   async function source(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const [, study, series, sop] = INSTANCE.exec(request.url ?? '') ?? [];
@@ -112,9 +120,11 @@ export function createWorkerPort(o: WorkerPortOptions): RequestListener {
       await pipeline(createReadStream(instance.path, { end: instance.bytes - 1 }), response);
       return;
     }
-    const file = await wholeFile(instance.path, instance.bytes);
+    const file = await wholeFile(instance.path, instance.bytes, spares);
     if (file.length !== instance.bytes) throw new Refused(500, `the file of ${sop} has changed its size`);
-    response.writeHead(200, headers).end(file);
+    response.writeHead(200, headers).end(file, () => {
+      if (response.writableFinished) spares.give(file.buffer);
+    });
   }
 
   async function derived(request: IncomingMessage, instance: number): Promise<Verdict> {
@@ -124,7 +134,7 @@ export function createWorkerPort(o: WorkerPortOptions): RequestListener {
     let file: Buffer;
     let exchanged: string | undefined;
     if (request.headers['content-type'] === 'application/json') {
-      const named = exchangedFile.safeParse(jsonOf((await bodyOf(request, JSON_BYTES)).toString()));
+      const named = exchangedFile.safeParse(jsonOf((await bodyOf(request, JSON_BYTES, spares)).toString()));
       if (!named.success) throw new Refused(400, 'the body does not name a file of the exchange folder');
       exchanged = join(o.data, EXCHANGE_FOLDER, named.data.file);
       file = await exchangedBytes(exchanged).catch((error: unknown) => {
@@ -132,12 +142,14 @@ export function createWorkerPort(o: WorkerPortOptions): RequestListener {
         throw new Refused(422, `${named.data.file} is not in the exchange folder of this gateway`);
       });
     } else {
-      file = await bodyOf(request, o.largest);
+      file = await bodyOf(request, o.largest, spares);
     }
     if (createHash('sha256').update(file).digest('hex') !== result.data.sha256) {
       throw new Refused(422, 'the file is not the one that was described: its SHA-256 differs');
     }
     const verdict = await o.dispatcher.returned(instance, result.data, file);
+    // Whoever kept it has it on disk; of one that was not kept nobody says that it is done with.
+    if (verdict === 'kept') spares.give(file.buffer);
     // The worker removes it, too: whoever comes first.
     if (exchanged !== undefined && verdict !== 'later') await unlink(exchanged).catch(() => {});
     return verdict;
@@ -146,11 +158,13 @@ export function createWorkerPort(o: WorkerPortOptions): RequestListener {
   async function exchangedBytes(path: string): Promise<Buffer> {
     const { size } = await stat(path);
     if (size > o.largest) throw new Refused(413, `a file of ${size} bytes is not taken`);
-    return wholeFile(path, size);
+    return wholeFile(path, size, spares);
   }
 
   async function failure(request: IncomingMessage, instance: number): Promise<Verdict> {
-    const parsed = correctionFailure.safeParse(jsonOf((await bodyOf(request, JSON_BYTES)).toString()));
+    const parsed = correctionFailure.safeParse(
+      jsonOf((await bodyOf(request, JSON_BYTES, spares)).toString()),
+    );
     if (!parsed.success) throw new Refused(400, 'the body does not say why the correction failed');
     return o.dispatcher.failed(instance, parsed.data);
   }

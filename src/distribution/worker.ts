@@ -5,18 +5,17 @@
  */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { setTimeout as pauseMs } from 'node:timers/promises';
 import { type Job as BullJob, Worker as BullWorker } from 'bullmq';
 import type { Corrected, CorrectionRequest } from '../correction/index.js';
 import { CorrectionError } from '../correction/index.js';
 import type { Derivation } from '../dicom/index.js';
 import type { Safeguards } from '../inference/index.js';
-import { createGatewayClient, GatewayAway, type Source, SourceUnusable } from './gateway-client.js';
+import { createGatewayClient, GatewayAway, SourceUnusable } from './gateway-client.js';
 import { type Refusal, watchGateways } from './gateways.js';
 import { type Identity, queueOf } from './identity.js';
 import { aboutJob, type CorrectionJob, correctionJob, type GatewayPresence } from './messages.js';
 import { announce } from './presence.js';
-import { connectRedis, PREFIX, type RedisAccess } from './redis.js';
+import { connectRedis, notForLong, PREFIX, type RedisAccess } from './redis.js';
 
 /** A model that this worker corrects with. */
 export interface WorkerModel {
@@ -112,16 +111,13 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
   const idle = () =>
     running === 0 ? Promise.resolve() : new Promise<void>((resolve) => waitingForIdle.push(resolve));
 
-  async function fetchSource(gateway: GatewayPresence, job: CorrectionJob): Promise<Source> {
-    return client.source(gateway, job);
-  }
-
   async function correct(
     model: WorkerModel,
     gateway: GatewayPresence,
     job: CorrectionJob,
   ): Promise<Corrected> {
-    const source = await fetchSource(gateway, job);
+    const source = await client.source(gateway, job);
+    let read = false;
     try {
       const corrected = await model.correct({
         ...source.of,
@@ -130,9 +126,10 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
         signal: AbortSignal.any([stopping.signal, AbortSignal.timeout(o.timeoutMs ?? TIMEOUT_MS)]),
       });
       failures = 0;
+      read = true;
       return corrected;
     } finally {
-      await source.release();
+      await source.release(read);
     }
   }
 
@@ -184,6 +181,7 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
     const described = { queue, study, series, sop: corrected.sop, sopClass, transferSyntax };
     const result = { ...described, quality: { ...quality }, flags, ms: { ...ms } };
     const kept = await client.giveBack(gateway, job, result, file);
+    if (kept) corrected.acknowledge();
     return { outcome: kept ? 'corrected' : 'unwanted', gateway: gateway.name, sop, corrected };
   }
 
@@ -260,10 +258,7 @@ export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWor
       const grace = setTimeout(() => stopping.abort(new Error('the worker is stopping')), graceMs);
       await idle();
       // What has ended has to be told to Redis; when Redis is away, the locks run out instead.
-      await Promise.race([
-        closed,
-        pauseMs(redis.problem() === '' ? TELL_REDIS_MS : 0, undefined, { ref: false }),
-      ]);
+      await notForLong(closed, redis.problem() === '' ? TELL_REDIS_MS : 0);
       clearTimeout(grace);
       stopping.abort(new Error('the worker is stopping'));
       for (const worker of workers) void worker.disconnect().catch(() => {});

@@ -5,7 +5,8 @@ import type { Match, Source } from './source.js';
 
 export interface DimseSourceOptions {
   name: string;
-  target: DimseTarget;
+  /** Read anew each time, since its certificates may have been renewed. */
+  target(): DimseTarget;
   parallel: number;
   /**
    * `move`: it sends on an association of its own, to the node that it knows by this AE title.
@@ -28,16 +29,17 @@ export function dimseSource({ name, target, parallel, retrieve }: DimseSourceOpt
         const vr = dictionaryVr(tag);
         return { tag, vr: vr === US_OR_SS ? 'US' : vr, value };
       });
-      return (await find(target, level, asked, signal === undefined ? {} : { signal })).map(matchOf);
+      return (await find(target(), level, asked, signal === undefined ? {} : { signal })).map(matchOf);
     },
     async retrieve(series, signal) {
-      if ('move' in retrieve) await move(target, retrieve.move, series, { signal });
-      else await get(target, series, { onStore: retrieve.get }, { signal });
+      if ('move' in retrieve) await move(target(), retrieve.move, series, { signal });
+      else await get(target(), series, { onStore: retrieve.get }, { signal });
     },
     async echo() {
       const start = performance.now();
-      await echo(target);
-      const { calledAeTitle, host, port, tls } = target;
+      const asked = target();
+      await echo(asked);
+      const { calledAeTitle, host, port, tls } = asked;
       const secure = tls === undefined ? '' : ' over TLS';
       return `${calledAeTitle} at ${host}:${port} answered C-ECHO${secure} in ${Math.round(performance.now() - start)} ms`;
     },

@@ -18,8 +18,10 @@ export {
   type EngineErrorCode,
   type EngineName,
   type EngineRefusal,
+  type PrecisionChoice,
 } from './engines/engine.js';
 export { type EngineOptions, openEngine } from './engines/open.js';
+export type { PrecisionSetting } from './engines/precision.js';
 export { type ProbeAnswer, tryProvider } from './engines/probe.js';
 export {
   type LoadedModel,

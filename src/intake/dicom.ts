@@ -14,12 +14,13 @@ export interface ObjectHeader<D> {
 /** What the intake has to know about DICOM objects: functions of the dicom folder, `D` its data set. */
 export interface ObjectReader<D> {
   readHeader(file: Buffer): ObjectHeader<D>;
+  /** The same of a whole file; `verify` walks the rest of it and throws when it is malformed or cut off. */
+  openWhole(file: Buffer): ObjectHeader<D> & { verify(): void };
   /** For what is too large for memory. */
   openLarge(file: {
     size: number;
     read(offset: number, length: number): Promise<Buffer>;
   }): Promise<ObjectHeader<D> & { verify(): Promise<void> }>;
-  verifyWhole(file: Buffer): void;
   writeMetaHeader(m: {
     sopClassUid: string;
     sopInstanceUid: string;

@@ -199,10 +199,10 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
     if (receiving.bytes > inMemory)
       return receiving.reading((file) => inspectLarge(file, receiving.digest(), expected));
     const bytes = await receiving.contents();
-    const header = dicom.readHeader(bytes);
+    const header = dicom.openWhole(bytes);
     compare(header, expected);
     try {
-      dicom.verifyWhole(bytes);
+      header.verify();
     } catch (error) {
       throw refuse(header, expected, intakeErrorOf(error));
     }
@@ -262,12 +262,14 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
   async function keep(receiving: Receiving, inspected: Inspected<D>, expected: Expected): Promise<Committed> {
     const { header } = inspected;
     const { dataSetOffset } = header;
-    const versions = archive.versions(
-      header.studyInstanceUid,
-      header.seriesInstanceUid,
-      header.sopInstanceUid,
-    );
-    const wasHere = versions.length > 0 || archive.removedAt(header) !== undefined;
+    const about = {
+      study: header.studyInstanceUid,
+      series: header.seriesInstanceUid,
+      sop: header.sopInstanceUid,
+    };
+    const { seen, series } = archive.acquaintance(about.study, about.series, about.sop);
+    const versions = seen ? archive.versions(about.study, about.series, about.sop) : [];
+    const wasHere = versions.length > 0 || (seen && archive.removedAt(header) !== undefined);
     const digest =
       inspected.dataSet !== undefined && wasHere
         ? await digestOf(header.transferSyntaxUid, inspected.dataSet)
@@ -284,11 +286,6 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
       return { outcome: 'stored', instance: healed };
     }
     const latest = versions.at(-1);
-    const about = {
-      study: header.studyInstanceUid,
-      series: header.seriesInstanceUid,
-      sop: header.sopInstanceUid,
-    };
     if (latest !== undefined && o.duplicates !== 'keep-version') {
       await receiving.discard();
       await archive.db.commit(() =>
@@ -301,12 +298,10 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
       );
     }
     const values = (keyword: string) => dicom.strings(header.dataSet, keyword);
-    const ownSeries = isDerivedSeries(header);
-    const removedAt = digest === undefined ? undefined : archive.removedAt(header, digest);
-    const classification =
-      removedAt === undefined
-        ? classificationOf(header, ownSeries)
-        : rememberedAs(classificationOf(header, ownSeries), removedAt);
+    const ownSeries = series === 'derived';
+    const removedAt = seen && digest !== undefined ? archive.removedAt(header, digest) : undefined;
+    const classified = classificationOf(header, ownSeries, seen);
+    const classification = removedAt === undefined ? classified : rememberedAs(classified, removedAt);
     const version = (latest?.version ?? 0) + 1;
     const part = receiving.part();
     const within: typeof quotas.within =
@@ -345,25 +340,20 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
     return { outcome: version === 1 ? 'stored' : 'new-version', instance: stored };
   }
 
-  function classificationOf(header: Inspected<D>['header'], ownSeries: boolean): Classification {
+  function classificationOf(
+    header: Inspected<D>['header'],
+    ownSeries: boolean,
+    seen: boolean,
+  ): Classification {
     return classify(o.rules, {
       values: (keyword) => dicom.strings(header.dataSet, keyword),
       correctable: () => dicom.correctable(header.dataSet, header.sopClassUid),
       own() {
-        if (archive.isDerived(header.sopInstanceUid)) return 'this server made its SOP Instance UID';
+        if (seen && archive.isDerived(header.sopInstanceUid)) return 'this server made its SOP Instance UID';
         if (ownSeries) return 'this server made its Series Instance UID';
         return dicom.isOwnOutput(header.dataSet) ? 'its header says so' : undefined;
       },
     });
-  }
-
-  function isDerivedSeries(header: Inspected<D>['header']): boolean {
-    const row = archive.db.get<{ origin: string }>(
-      'SELECT origin FROM series WHERE study = ? AND series = ?',
-      header.studyInstanceUid,
-      header.seriesInstanceUid,
-    );
-    return row?.origin === 'derived';
   }
 
   function enqueue(instance: Instance): void {

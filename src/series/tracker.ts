@@ -45,6 +45,7 @@ interface SeriesRow {
   series: string;
   state: SeriesState;
   reason: string;
+  rule: string | null;
   quiet_ms: number | null;
   max_age_ms: number | null;
   expected: number | null;
@@ -65,6 +66,9 @@ interface SeriesRow {
 const contradictory = -1;
 /** An association must have brought this many instances of a series for its end to say anything. */
 const severalInstances = 2;
+
+/** A series' last receipt is written down anew only after this, so that a fast sender does not cost a row for each object. */
+const writtenEveryMs = 20;
 
 /** When the database refuses a write (a full disk), it is asked again after this. */
 const refusedMs = 1000;
@@ -88,24 +92,53 @@ export function createSeriesTracker(
   let timerAt = Number.POSITIVE_INFINITY;
   let running = false;
 
-  const rowOf = (id: number) => db.get<SeriesRow>('SELECT * FROM series WHERE id = ?', id);
+  /** Whether any object is known that was refused and may come again. */
+  let anyRefused = db.get('SELECT 1 FROM refusals LIMIT 1') !== undefined;
 
+  const rowOf = (id: number) =>
+    db.get<SeriesRow>(
+      `SELECT id, study, series, state, reason, rule, quiet_ms, max_age_ms, expected, expected_by, opened_at,
+         last_received_at, completed_at, complete_reason, corrected_at, delivered_at, hold, verdict, accepted_upto, safeguards
+       FROM series WHERE id = ?`,
+      id,
+    );
+
+  /** Once for all that arrive in a transaction. */
   function touch(id: number, rule: Rule | undefined): void {
+    db.beforeCommit(`received ${id} ${rule?.name ?? ''}`, () => touched(id, rule));
+  }
+
+  function touched(id: number, rule: Rule | undefined): void {
     const row = rowOf(id)!;
     const now = clock.now();
     const reopened = row.completed_at !== null;
-    db.run(
-      `UPDATE series SET last_received_at = ?, opened_at = ?, completed_at = NULL, complete_reason = NULL,
-         delivered_at = NULL, rule = COALESCE(rule, ?), quiet_ms = COALESCE(?, quiet_ms),
-         max_age_ms = COALESCE(?, max_age_ms), hold = MAX(hold, ?) WHERE id = ?`,
-      now,
-      reopened ? now : row.opened_at,
-      rule?.name ?? null,
-      rule?.complete?.quiet ?? null,
-      rule?.complete?.maxAge ?? null,
-      rule?.hold === 'until accepted' ? 1 : 0,
-      id,
-    );
+    const openedAt = reopened ? now : row.opened_at;
+    const quiet = rule?.complete?.quiet ?? row.quiet_ms;
+    const maxAge = rule?.complete?.maxAge ?? row.max_age_ms;
+    const hold = rule?.hold === 'until accepted' ? 1 : row.hold;
+    const written =
+      !reopened &&
+      now - row.last_received_at < writtenEveryMs &&
+      now >= row.last_received_at &&
+      row.last_received_at > row.opened_at &&
+      row.delivered_at === null &&
+      (row.rule !== null || rule === undefined) &&
+      quiet === row.quiet_ms &&
+      maxAge === row.max_age_ms &&
+      hold === row.hold;
+    if (!written) {
+      db.run(
+        `UPDATE series SET last_received_at = ?, opened_at = ?, completed_at = NULL, complete_reason = NULL,
+           delivered_at = NULL, rule = COALESCE(rule, ?), quiet_ms = ?, max_age_ms = ?, hold = ? WHERE id = ?`,
+        now,
+        openedAt,
+        rule?.name ?? null,
+        quiet,
+        maxAge,
+        hold,
+        id,
+      );
+    }
     keepSafeguards(db, row, rule);
     if (reopened) {
       archive.audit('series reopened by a late instance', { study: row.study, series: row.series });
@@ -113,12 +146,22 @@ export function createSeriesTracker(
     }
     db.afterCommit(() => {
       senderEnded.delete(id);
-      schedule(id);
+      schedule(id, {
+        ...row,
+        last_received_at: now,
+        opened_at: openedAt,
+        completed_at: null,
+        quiet_ms: quiet,
+        max_age_ms: maxAge,
+      });
     });
   }
 
   function expect(id: number, expected: ExpectedCount): void {
-    const row = rowOf(id)!;
+    const row = db.get<Pick<SeriesRow, 'expected' | 'expected_by'>>(
+      'SELECT expected, expected_by FROM series WHERE id = ?',
+      id,
+    )!;
     if (row.expected === null) {
       db.run('UPDATE series SET expected = ?, expected_by = ? WHERE id = ?', expected.count, expected.by, id);
     } else if (row.expected !== expected.count || row.expected_by !== expected.by) {
@@ -146,9 +189,8 @@ export function createSeriesTracker(
     )!.n;
   }
 
-  function schedule(id: number): void {
+  function schedule(id: number, row = rowOf(id)): void {
     if (!running) return;
-    const row = rowOf(id);
     if (row === undefined || row.completed_at !== null) {
       dueAt.delete(id);
       return;
@@ -199,7 +241,10 @@ export function createSeriesTracker(
   }
 
   function changed(seriesId: number): void {
-    db.beforeCommit(`series ${seriesId}`, () => evaluate(seriesId));
+    // After what has arrived of it in the same transaction.
+    db.beforeCommit(`changed ${seriesId}`, () =>
+      db.beforeCommit(`series ${seriesId}`, () => evaluate(seriesId)),
+    );
   }
 
   function evaluate(id: number): void {
@@ -327,12 +372,14 @@ export function createSeriesTracker(
       const id = instance.seriesId;
       touch(id, rule);
       if (expected !== undefined) expect(id, expected);
-      db.run(
-        'DELETE FROM refusals WHERE study = ? AND series = ? AND sop = ?',
-        instance.study,
-        instance.series,
-        instance.sop,
-      );
+      if (anyRefused) {
+        db.run(
+          'DELETE FROM refusals WHERE study = ? AND series = ? AND sop = ?',
+          instance.study,
+          instance.series,
+          instance.sop,
+        );
+      }
       if (association !== undefined) {
         db.afterCommit(() => {
           const counts = brought.get(association) ?? new Map<number, number>();
@@ -343,6 +390,7 @@ export function createSeriesTracker(
     },
     refused({ study, series, sop, reason, peer }) {
       const now = clock.now();
+      anyRefused = true;
       db.run(
         `INSERT INTO series (study, series, origin, opened_at, last_received_at) VALUES (?, ?, 'received', ?, ?)
          ON CONFLICT (study, series) DO NOTHING`,

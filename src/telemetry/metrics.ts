@@ -56,7 +56,14 @@ export interface Metrics {
   flagged(kind: string): void;
   /** A person accepted or rejected a series. */
   reviewed(verdict: 'accepted' | 'rejected'): void;
-  engine(o: { engine: string; provider: string; device: string; version: string }): void;
+  engine(o: {
+    engine: string;
+    provider: string;
+    device: string;
+    version: string;
+    /** Of the numbers inside the network; float32 where nothing is said. */
+    precision?: { precision: string };
+  }): void;
   /** The engine failed, and another took over. */
   engineFellBack(): void;
   /** Whether there is an engine that runs the network. */
@@ -175,7 +182,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const engineInfo = new Gauge({
     name: 'mcnet_engine_info',
     help: 'The engine that runs the network; always 1.',
-    labelNames: ['engine', 'provider', 'device', 'version'],
+    labelNames: ['engine', 'provider', 'device', 'version', 'precision'],
     registers,
   });
   const engineUp = new Gauge({
@@ -282,9 +289,9 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     },
     flagged: (kind) => flagged.inc({ kind }),
     reviewed: (verdict) => reviews.inc({ verdict }),
-    engine({ engine, provider, device, version }) {
+    engine({ engine, provider, device, version, precision }) {
       engineInfo.reset();
-      engineInfo.set({ engine, provider, device, version }, 1);
+      engineInfo.set({ engine, provider, device, version, precision: precision?.precision ?? 'float32' }, 1);
       engineUp.set(1);
     },
     engineFellBack: () => fallbacks.inc(),

@@ -1,13 +1,19 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
 
 export interface WebServer {
   port: number;
   /** The page's address. */
   url: string;
+  /**
+   * Reads certificate and key again, for the connections to come.
+   * @throws Error with a sentence when they cannot be used: those before stay
+   */
+  renewCertificate(): void;
   /** Takes no more connections, waits for the requests under way, and cuts off what is left after the grace time. */
   close(graceMs?: number): Promise<void>;
 }
@@ -29,15 +35,20 @@ function pem(file: string): Buffer {
 
 const LIMITS = { requestTimeout: 0, headersTimeout: 20_000, keepAliveTimeout: 65_000, noDelay: true };
 
-function serverFor(app: RequestListener, tls: WebTls | undefined): Server {
-  if (!tls) return createServer(LIMITS, app);
-  const files = { cert: pem(tls.certificate), key: pem(tls.key) };
+function secureOptions(tls: WebTls): SecureContextOptions {
+  const options = { cert: pem(tls.certificate), key: pem(tls.key), minVersion: 'TLSv1.2' } as const;
   try {
-    return createTlsServer({ ...LIMITS, ...files, minVersion: 'TLSv1.2', handshakeTimeout: 20_000 }, app);
+    createSecureContext(options);
   } catch (error) {
     const why = (error as Error).message;
     throw new Error(`http.tls: ${tls.certificate} and ${tls.key} cannot be used: ${why}`, { cause: error });
   }
+  return options;
+}
+
+function serverFor(app: RequestListener, tls: WebTls | undefined): Server | TlsServer {
+  if (!tls) return createServer(LIMITS, app);
+  return createTlsServer({ ...LIMITS, ...secureOptions(tls), handshakeTimeout: 20_000 }, app);
 }
 
 /** A connection without a byte in either direction for so long is closed; event streams have their heartbeat. */
@@ -75,6 +86,9 @@ export async function startWebServer(
   return {
     port,
     url: `${at.tls ? 'https' : 'http'}://${name}:${port}/`,
+    renewCertificate() {
+      if (at.tls && server instanceof TlsServer) server.setSecureContext(secureOptions(at.tls));
+    },
     async close(graceMs = 5000) {
       const closed = once(server, 'close');
       server.close();

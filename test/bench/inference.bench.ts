@@ -27,6 +27,7 @@ const networkSchema = z.looseObject({
   levels: z.int(),
   maximumWidth: z.int(),
   stem: z.enum(['plain', 'half']),
+  stages: z.int().default(1),
 });
 
 /** Median time of one slice that has the machine to itself, ms. */
@@ -124,13 +125,14 @@ interface PytorchLine {
 async function pytorch(model: LoadedModel, engine: Engine, seconds: number): Promise<PytorchLine[] | string> {
   const network = networkSchema.safeParse(model.manifest.network);
   if (!network.success) return 'the manifest does not tell the shape of the network';
-  if (engine.describe().threads === 0) return 'the engine is a GPU, PyTorch would run on the processor';
+  const { threads } = engine.describe();
+  if (threads === 0) return 'the engine is a GPU, PyTorch would run on the processor';
   if (!existsSync(PYTHON)) return `${PYTHON} is not there`;
-  const { width, levels, maximumWidth, stem } = network.data;
+  const { width, levels, maximumWidth, stem, stages } = network.data;
   // The script is not compiled, so it lies in the source tree: dist/test/bench → test/bench.
   const script = fileURLToPath(new URL('../../../test/bench/pytorch.py', import.meta.url));
   const sizes = SIDES.flatMap((side) => BATCHES.map((batch) => `${batch}x${side}`));
-  const args = [width, levels, maximumWidth, stem, engine.describe().threads, seconds / 2].map(String);
+  const args = [width, levels, maximumWidth, stem, stages, threads, seconds / 2].map(String);
   try {
     const { stdout } = await promisify(execFile)(PYTHON, [script, ...args, ...sizes], { timeout: 600_000 });
     return stdout

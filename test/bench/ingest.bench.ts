@@ -1,7 +1,7 @@
 /**
  * Receiving alone: the same MR slices of 256×256 by C-STORE, on one association and on four, and by STOW-RS, ten in a
- * request on four connections, into this server, Orthanc and DCMTK's storescp, one after the other, each with an empty
- * archive on the same disk. The sender is DCMTK's dcmsend for all three, TCP_NODELAY=1 on all sides.
+ * request on four connections, into this server, Orthanc and DCMTK's storescp, one after the other, each freshly
+ * started, with an empty archive on the same disk and after a first series. The sender is DCMTK's dcmsend for all three, TCP_NODELAY=1 on all sides.
  *
  * Arguments: --slices 1000, --rounds 3, --only mcnet.
  */
@@ -17,7 +17,8 @@ import { writeSlices } from './ingest/slices.js';
 import type { StowOrder, StowSent } from './ingest/stow-sender.js';
 import { type Bench, table } from './result.js';
 
-const WARM_UP = 20;
+/** Sent to each receiver before: a series, so that none is measured while it starts. */
+const WARM_UP = 200;
 const TIMEOUT_MS = 300_000;
 const MODES = ['cstore1', 'cstore4', 'stow'] as const;
 type Mode = (typeof MODES)[number];
@@ -117,7 +118,7 @@ export const bench: Bench = async ({ args, log }) => {
   try {
     const slices = writeSlices(join(folder, 'slices'), count);
     const warmUp = writeSlices(join(folder, 'warm-up'), WARM_UP);
-    const figures: Record<string, number | string> = { slices: count, rounds };
+    const figures: Record<string, number | string> = { slices: count, warmUpSlices: WARM_UP, rounds };
     for (const name of chosen) {
       log(`${name}: ${RECEIVERS[name]}`);
       figures[`${name}_durability`] = RECEIVERS[name];

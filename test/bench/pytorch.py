@@ -1,6 +1,6 @@
 """Slices a second of the same network in PyTorch, on the CPU: one JSON line per measurement.
 
-Arguments: width, levels, maximum width, stem (plain or half), threads, seconds, then sizes as BATCHxSIDE.
+Arguments: width, levels, maximum width, stem (plain or half), stages, threads, seconds, then sizes as BATCHxSIDE.
 """
 
 import json
@@ -24,14 +24,14 @@ def block(inputs, outputs, size=3, stride=1):
     )
 
 
-class Network(nn.Module):
-    def __init__(self, width, levels, maximum, stem):
+class UNet(nn.Module):
+    def __init__(self, inputs, width, levels, maximum, stem):
         super().__init__()
         widths = [channels(width, maximum, level) for level in range(levels)]
         half = stem == "half"
         self.down = nn.ModuleList(
             nn.Sequential(
-                block(1, own, 6, 2) if half and level == 0 else block(([1] + widths)[level], own),
+                block(inputs, own, 6, 2) if half and level == 0 else block(([inputs] + widths)[level], own),
                 block(own, own),
             )
             for level, own in enumerate(widths)
@@ -59,10 +59,26 @@ class Network(nn.Module):
         return self.last(x)
 
 
+class Network(nn.Module):
+    """U-Nets one behind the other, each of which sees the image beside what those before made of it: the residual."""
+
+    def __init__(self, width, levels, maximum, stem, stages=1):
+        super().__init__()
+        self.stages = nn.ModuleList(
+            UNet(1 if stage == 0 else 2, width, levels, maximum, stem) for stage in range(stages)
+        )
+
+    def forward(self, image):
+        residual = self.stages[0](image)
+        for stage in list(self.stages)[1:]:
+            residual = residual + stage(torch.cat([image, image + residual], 1))
+        return residual
+
+
 def main():
-    width, levels, maximum, stem, threads, seconds, *sizes = sys.argv[1:]
+    width, levels, maximum, stem, stages, threads, seconds, *sizes = sys.argv[1:]
     torch.set_num_threads(int(threads))
-    network = Network(int(width), int(levels), int(maximum), stem).eval()
+    network = Network(int(width), int(levels), int(maximum), stem, int(stages)).eval()
     parameters = sum(p.numel() for p in network.parameters())
     network = network.to(memory_format=torch.channels_last)
     for size in sizes:

@@ -8,7 +8,7 @@
  * they only receive, when they correct what was received before, and when they do both at once; with the processor time
  * of each part for each slice, and what held each phase back, by what was measured.
  *
- * Arguments: --model FOLDER (default models/mcnet), --side 256, --slices 480, --rounds 3, --threads 4,
+ * Arguments: --model FOLDER (default models/mcnet), --side 256, --slices 960, --rounds 3, --threads 4,
  * --simulated-slices 6000, --simulated-side 128, --simulated-workers 4, --slice-ms 2, --scanners 4,
  * --only real|simulated.
  */
@@ -26,7 +26,7 @@ import { type Front, startDistributed, startEmbedded } from './scale/parts.js';
 
 const SERIES_SLICES = 60;
 const STALL_MS = 120_000;
-const POLL_MS = 200;
+const POLL_MS = 100;
 
 function option(args: readonly string[], name: string, otherwise: string): string {
   const at = args.indexOf(name);
@@ -85,7 +85,7 @@ export const bench: Bench = async ({ args, log }) => {
   if (findProgram('redis-server') === undefined) throw new Error('redis-server is not installed');
   const number = (name: string, otherwise: number) => Number(option(args, name, String(otherwise)));
   const side = number('--side', 256);
-  const slices = number('--slices', 480);
+  const slices = number('--slices', 960);
   const rounds = number('--rounds', 3);
   const threads = number('--threads', Math.min(4, usableCores()));
   const simulatedSlices = number('--simulated-slices', 6000);
@@ -122,7 +122,8 @@ export const bench: Bench = async ({ args, log }) => {
             Math.floor(threads / count),
             false,
           );
-          await secondsOf(scanners, parts.front, SERIES_SLICES, side);
+          // A series for each worker: what a process costs when it starts is no cost of the distribution.
+          await secondsOf(scanners, parts.front, count * SERIES_SLICES, side);
           const pids = {
             gateway: [parts.front.pid],
             redis: [parts.redisPid],

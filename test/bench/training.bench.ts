@@ -1,9 +1,11 @@
 /**
- * The compiled training step beside PyTorch with the same network, loss and optimiser: MC-Net with five levels at
- * 128×128, plain stem, Adam, L1. The two take turns, so that whatever else the machine does meets both.
+ * Steps of the training engine, as `train` opens it on the CPU, beside PyTorch with the same network, batch, loss and
+ * optimiser: MC-Net with five levels at 128×128, plain stem, Adam, L1. The two take turns, so that whatever else the
+ * machine does meets both.
  *
- * Arguments: --widths 16,32, --batch 8, --rounds 6, --steps 2 (of each side per round), --threads N, --stem plain,
- * --levels 5, --no-pytorch, --profile PREFIX (ONNX Runtime's profile of our steps).
+ * Arguments: --widths 16,32, --batch 16, --rounds 6, --steps 2 (of each side per round), --threads N, --stem plain,
+ * --levels 5, --normalisation batch|none (PyTorch has batch only), --no-pytorch, --profile PREFIX (ONNX Runtime's
+ * profile of one step on all threads instead).
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -12,15 +14,17 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs';
 import { usableCores } from '../../src/inference/index.js';
-import { captureStep, StepSession, StepState, withTracing } from '../../training/compile/index.js';
+import { StepSession, StepState } from '../../training/compile/index.js';
 import {
   adamFactors,
-  createTrainer,
+  defaultAdam,
   type LossConfig,
   type NetworkConfig,
   paperNetwork,
-  type StepInputs,
 } from '../../training/network/index.js';
+import type { Batch } from '../../training/train/batches.js';
+import { type CaptureConfig, captureTraining, firstValues } from '../../training/train/captures.js';
+import { openTrainingEngine } from '../../training/train/open-engine.js';
 import { type Bench, table } from './result.js';
 
 const python = '/usr/bin/python3';
@@ -35,58 +39,73 @@ interface Contestant {
   close(): Promise<void>;
 }
 
-async function compiled(
-  network: NetworkConfig,
-  batch: number,
-  threads: number,
-  profile: string | undefined,
-): Promise<Contestant> {
-  const first = new Map<string, Float32Array>();
-  let parameters = 0;
-  const step = withTracing((tracer) => {
-    const trainer = createTrainer(network, 1);
-    for (const name of trainer.trainable) parameters += trainer.variables[name]!.size;
-    for (const [name, variable] of Object.entries(trainer.variables)) {
-      first.set(name, Float32Array.from(variable.dataSync()));
-    }
-    const shape = [batch, side, side, 1];
-    return captureStep(
-      tracer,
-      trainer.variables,
-      { corrupted: shape, clean: shape, rate: [], epsilon: [] },
-      (inputs) => ({ loss: trainer.step(inputs as unknown as StepInputs, loss).loss }),
-    );
-  });
-  const session = await StepSession.create(step, { threads, ...(profile === undefined ? {} : { profile }) });
-  const state = new StepState();
-  state.declare(step.variables, (name) => first.get(name)!);
+const config = (network: NetworkConfig): CaptureConfig => ({ network, loss, adam: defaultAdam, seed: 1 });
+
+/** A step's random slices. */
+function slices(batch: number): Batch {
   const corrupted = Float32Array.from({ length: batch * side * side }, () => Math.random());
   const clean = corrupted.map((value) => value + 0.1 * Math.random());
+  return { count: batch, rows: side, columns: side, corrupted, clean };
+}
+
+async function ours(network: NetworkConfig, batch: number, threads: number): Promise<Contestant> {
+  const engine = await openTrainingEngine({
+    config: { ...config(network), batch },
+    backend: 'compiled',
+    device: 'cpu',
+    deviceId: 0,
+    threads,
+  });
+  const images = slices(batch);
   let done = 0;
   const one = async (): Promise<number> => {
-    const { rate, epsilon } = adamFactors(1e-3, ++done);
     const startedAt = performance.now();
-    const { loss: reached } = await session.run(state, {
-      corrupted,
-      clean,
-      rate: Float32Array.of(rate),
-      epsilon: Float32Array.of(epsilon),
-    });
-    if (!Number.isFinite(reached![0])) throw new Error(`the loss of step ${done} is ${reached![0]}`);
+    const [results] = await engine.steps([{ batch: images, ...adamFactors(1e-3, ++done) }]);
+    if (!Number.isFinite(results!.loss)) throw new Error(`the loss of step ${done} is ${results!.loss}`);
     return performance.now() - startedAt;
   };
   await one();
   await one();
+  const trained = new Set(
+    engine.variables.flatMap(({ name, role }) => (role === 'slot' ? [name.slice(0, -2)] : [])),
+  );
   return {
-    description: 'compiled',
-    parameters,
+    description: engine.device,
+    parameters: engine.variables
+      .filter(({ name }) => trained.has(name))
+      .reduce((sum, { shape }) => sum + shape.reduce((product, length) => product * length, 1), 0),
     async steps(count) {
       const times: number[] = [];
       for (let step = 0; step < count; step += 1) times.push(await one());
       return times;
     },
-    close: () => session.release(),
+    close: () => engine.close(),
   };
+}
+
+/** Runs a few steps of one session with ONNX Runtime's profiler. */
+async function profile(
+  network: NetworkConfig,
+  batch: number,
+  threads: number,
+  prefix: string,
+): Promise<void> {
+  const step = captureTraining(config(network), { count: batch, rows: side, columns: side }, 'cpu');
+  const { initial } = firstValues(config(network));
+  const session = await StepSession.create(step, { threads, profile: prefix });
+  const state = new StepState();
+  state.declare(step.variables, (name) => initial.get(name)!);
+  const { corrupted, clean } = slices(batch);
+  for (let done = 1; done <= 6; done += 1) {
+    const { rate, epsilon } = adamFactors(1e-3, done);
+    const scalars = {
+      rate: Float32Array.of(rate),
+      epsilon: Float32Array.of(epsilon),
+      decay: Float32Array.of(1),
+    };
+    await session.run(state, { corrupted, clean, ...scalars });
+  }
+  await session.release();
 }
 
 async function pytorch(network: NetworkConfig, batch: number, threads: number): Promise<Contestant | string> {
@@ -144,28 +163,34 @@ export const bench: Bench = async ({ args, log }) => {
     return at < 0 ? otherwise : (args[at + 1] ?? otherwise);
   };
   const [batch, rounds, steps, threads, levels] = [
-    option('batch', '8'),
+    option('batch', '16'),
     option('rounds', '6'),
     option('steps', '2'),
     option('threads', String(usableCores())),
     option('levels', '5'),
   ].map(Number) as [number, number, number, number, number];
   const stem = option('stem', 'plain') === 'half' ? 'half' : 'plain';
-  const profile = args.includes('--profile') ? option('profile', 'training-step') : undefined;
+  const normalisation = option('normalisation', 'batch') === 'none' ? 'none' : 'batch';
+  const prefix = args.includes('--profile') ? option('profile', 'training-step') : undefined;
   const figures: Record<string, number | string> = { batch, threads, side };
   const ratios: Record<string, number> = {};
   const rows = [['ms a slice: median, best', 'compiled', '', 'PyTorch', '', 'ratio']];
   for (const width of option('widths', '16,32').split(',').map(Number)) {
-    const network = { ...paperNetwork, width, levels, stem } as const;
-    const ours = await compiled(network, batch, threads, profile);
-    const theirs = args.includes('--no-pytorch') ? 'not wanted' : await pytorch(network, batch, threads);
-    if (typeof theirs !== 'string' && theirs.parameters !== ours.parameters) {
-      throw new Error(`PyTorch's network has ${theirs.parameters} parameters, ours ${ours.parameters}`);
+    const network = { ...paperNetwork, width, levels, stem, normalisation } as const;
+    if (prefix !== undefined) {
+      await profile(network, batch, threads, `${prefix}-${width}`);
+      continue;
+    }
+    const engine = await ours(network, batch, threads);
+    const alone = args.includes('--no-pytorch') || normalisation === 'none';
+    const theirs = alone ? 'not wanted' : await pytorch(network, batch, threads);
+    if (typeof theirs !== 'string' && theirs.parameters !== engine.parameters) {
+      throw new Error(`PyTorch's network has ${theirs.parameters} parameters, ours ${engine.parameters}`);
     }
     const times: Record<'ours' | 'theirs', number[]> = { ours: [], theirs: [] };
     const quotients: number[] = [];
     for (let round = 0; round < rounds; round += 1) {
-      const turn = await ours.steps(steps);
+      const turn = await engine.steps(steps);
       times.ours.push(...turn);
       if (typeof theirs === 'string') continue;
       // The threads of the one that just ran still spin for a moment.
@@ -175,11 +200,12 @@ export const bench: Bench = async ({ args, log }) => {
       quotients.push(Math.min(...other) / Math.min(...turn));
       await pause(100);
     }
-    await ours.close();
+    await engine.close();
     const perSlice = (values: readonly number[]) =>
       [median(values), Math.min(...values)].map((value) => Number((value / batch).toFixed(2)));
     const [ourMedian, ourBest] = perSlice(times.ours);
-    figures[`width${width}_parameters`] = ours.parameters;
+    figures.compiled = engine.description;
+    figures[`width${width}_parameters`] = engine.parameters;
     figures[`width${width}_msPerSlice`] = ourMedian!;
     figures[`width${width}_bestMsPerSlice`] = ourBest!;
     const row = [`width ${width}`, `${ourMedian}`, `${ourBest}`];

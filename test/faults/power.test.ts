@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { modelsFolder } from '../peers/support/mcnet.js';
-import { eventually, freePort, needPrograms, temporaryFolder } from '../peers/support/process.js';
+import { atEnd, eventually, freePort, needPrograms, temporaryFolder } from '../peers/support/process.js';
 import { newSeries } from '../peers/support/slices.js';
 import { startDestination } from './support/destination.js';
 import { disk } from './support/disk.js';
@@ -56,6 +56,8 @@ retry: { first: 100ms, max: 1s }
   const acknowledged = new Set<string>();
   let onAcknowledged = () => {};
   const sends: Promise<number>[] = [];
+  const given = new AbortController();
+  atEnd(t, () => given.abort());
   for (let cut = 0; cut < cuts; cut += 1) {
     const server = start();
     await server.listening;
@@ -66,16 +68,17 @@ retry: { first: 100ms, max: 1s }
       };
     });
     for (const sender of [{}, { dicomWeb: `http://127.0.0.1:${httpPort}/dicom-web` }]) {
-      sends.push(
-        sendUntilAcknowledged(newSeries(slicesOfSeries).instances, {
-          dicomPort,
-          ...sender,
-          onAcknowledged(sop) {
-            acknowledged.add(sop);
-            onAcknowledged();
-          },
-        }),
-      );
+      const sent = sendUntilAcknowledged(newSeries(slicesOfSeries).instances, {
+        dicomPort,
+        ...sender,
+        signal: given.signal,
+        onAcknowledged(sop) {
+          acknowledged.add(sop);
+          onAcknowledged();
+        },
+      });
+      sent.catch(() => {}); // told where it is waited for
+      sends.push(sent);
     }
     await reached;
     await delay(random() * 20);

@@ -13,7 +13,7 @@ import { configSchema } from '../../src/config/index.js';
 import { readHeader, string } from '../../src/dicom/index.js';
 import { EVERY_EVENT } from '../unit/audit/every-event.js';
 import { mcnet, modelsFolder, startMcnet } from './support/mcnet.js';
-import { eventually, needPrograms, runProgram, temporaryFolder } from './support/process.js';
+import { atEnd, eventually, needPrograms, runProgram, temporaryFolder } from './support/process.js';
 import { newSeries, writeFiles } from './support/slices.js';
 import { startStorescp } from './support/storescp.js';
 
@@ -73,7 +73,7 @@ test('by TLS each message comes whole to a repository with the right certificate
     });
   }).listen(0, '127.0.0.1');
   await once(repository, 'listening');
-  t.after(() => repository.close());
+  atEnd(t, () => repository.close());
   const { port } = repository.address() as AddressInfo;
   const problems: (string | undefined)[] = [];
   const config = configSchema.parse({
@@ -140,7 +140,7 @@ models: ${await modelsFolder(folder)}
 access: { tokens: ${tokens} }
 peers: [{ aeTitle: MODALITY, host: 127.0.0.1 }]
 destinations: { pacs: { dimse: { aeTitle: PACS, host: 127.0.0.1, port: ${pacs.port} } } }
-rules: [{ name: MR, when: { Modality: MR }, model: tiny, to: [pacs], complete: { quiet: 300ms } }]
+rules: [{ name: MR, when: { Modality: MR }, model: tiny, to: [pacs], complete: { quiet: 2s } }]
 `,
   );
   const dimse = (program: string, ...args: string[]) =>

@@ -9,7 +9,7 @@ import { storeInstances } from '../../src/dimse/index.js';
 import type { SeriesView } from '../../src/series/index.js';
 import { writeModel } from '../unit/inference/tiny-onnx.js';
 import { mcnet, modelsFolder, startMcnet } from './support/mcnet.js';
-import { eventually, type Finished, runProgram, temporaryFolder } from './support/process.js';
+import { atEnd, eventually, type Finished, runProgram, temporaryFolder } from './support/process.js';
 import { asBrokenJpeg, asCt, newSeries, outgoingOf, writeFiles } from './support/slices.js';
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url));
@@ -80,7 +80,7 @@ test('a server that cannot work does not start, and says why', async (t) => {
   await writeModel(join(models, 'text'), Buffer.from('this is no ONNX file'));
   const taken = createServer();
   await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
-  t.after(() => taken.close());
+  atEnd(t, () => taken.close());
   const address = taken.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
 

@@ -12,7 +12,7 @@ import { outgoing, startReceiver } from './support/dimse.js';
 import { dcmToJson } from './support/inspect.js';
 import { startNode } from './support/node.js';
 import { joinPart10, type SplitFile, splitPart10 } from './support/part10.js';
-import { eventually, needPrograms, runProgram, temporaryFolder } from './support/process.js';
+import { atEnd, eventually, needPrograms, runProgram, temporaryFolder } from './support/process.js';
 import { startStorescp } from './support/storescp.js';
 
 const to = (port: number, more: Partial<DimseTarget> = {}): DimseTarget => ({
@@ -268,7 +268,7 @@ test('storescu to a disk that takes a while: nothing is aborted, memory stays bo
       return { status: 0 };
     },
   });
-  t.after(() => server.close(0));
+  atEnd(t, () => server.close(0));
   const { code, stdout, stderr } = await runProgram('storescu', [
     '-aec',
     'MCNET',

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import Provider from 'oidc-provider';
 import { startFakeServer } from '../unit/web/fake-server.js';
-import { freePort } from './support/process.js';
+import { atEnd, freePort } from './support/process.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mcnet-oidc-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -53,7 +53,7 @@ async function startProvider(t: TestContext, redirectUrl: string) {
   });
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
-  t.after(() => {
+  atEnd(t, () => {
     server.close();
     server.closeAllConnections();
   });
@@ -114,7 +114,7 @@ async function start(t: TestContext, oidc: object = {}) {
       },
     },
   });
-  t.after(() => fake.close());
+  atEnd(t, () => fake.close());
   return { provider, fake };
 }
 

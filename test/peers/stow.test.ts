@@ -10,7 +10,7 @@ import { declaredInstance } from '../../src/dicomweb/meta-header.js';
 import { createFakeIntake } from '../unit/dicomweb/fake-intake.js';
 import { sharedSeries } from './support/data.js';
 import { startOrthanc } from './support/orthanc.js';
-import { needPrograms, runProgram } from './support/process.js';
+import { atEnd, needPrograms, runProgram } from './support/process.js';
 
 interface Known {
   path: string;
@@ -39,7 +39,7 @@ async function startProvider(t: TestContext) {
       }),
     ),
   );
-  t.after(() => {
+  atEnd(t, () => {
     server.close();
     server.closeAllConnections();
   });

@@ -7,7 +7,13 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { startWebServer } from '../../src/web/index.js';
 import { CLI, mcnet, modelsFolder, startMcnet } from '../peers/support/mcnet.js';
-import { needPrograms, PEER_ENVIRONMENT, runProgram, temporaryFolder } from '../peers/support/process.js';
+import {
+  atEnd,
+  needPrograms,
+  PEER_ENVIRONMENT,
+  runProgram,
+  temporaryFolder,
+} from '../peers/support/process.js';
 import { startFakeServer } from '../unit/web/fake-server.js';
 
 const PASSWORD = 'a quiet brass kettle';
@@ -91,9 +97,9 @@ test('http.tls: HTTPS with the given certificate, no session over plain HTTP, a 
   ]);
   assert.equal(made.code, 0, made.stderr);
   const fake = await startFakeServer();
-  t.after(() => fake.close());
+  atEnd(t, () => fake.close());
   const server = await startWebServer(fake.app, { host: '127.0.0.1', port: 0, tls: { certificate, key } });
-  t.after(() => server.close(100));
+  atEnd(t, () => server.close(100));
   assert.match(server.url, /^https:\/\/127\.0\.0\.1:/);
   const answer = await new Promise<{ status?: number | undefined; hsts: unknown }>((resolve, reject) => {
     request(`${server.url}healthz`, { ca: readFileSync(certificate) }, (response) => {

@@ -213,10 +213,8 @@ test('a worker without an engine gives its jobs back and takes no more, and no a
     failed = true;
   });
   await eventually('it pauses', () => (worker.problem().includes('no engine works here') ? true : undefined));
-  assert.deepEqual(
-    ends.map(({ outcome }) => outcome),
-    ['returned'],
-  );
+  // More than once where the machine is so busy that Redis gives it out again before the worker has paused.
+  assert.deepEqual(new Set(ends.map(({ outcome }) => outcome)), new Set(['returned']));
   startWorker(corrected);
   await job;
   assert.equal(failed, false);

@@ -11,7 +11,7 @@ import {
   type WorkerPart,
 } from '../peers/support/distributed.js';
 import { modelsFolder } from '../peers/support/mcnet.js';
-import { eventually, freePort, needPrograms, temporaryFolder } from '../peers/support/process.js';
+import { atEnd, eventually, freePort, needPrograms, temporaryFolder } from '../peers/support/process.js';
 import { redisServer } from '../peers/support/redis.js';
 import { newSeries, outgoingOf } from '../peers/support/slices.js';
 
@@ -39,7 +39,7 @@ test('kills of workers, Redis and gateways lose nothing and double nothing', asy
       return { status: 0 };
     },
   });
-  t.after(() => pacs.close(0));
+  atEnd(t, () => pacs.close(0));
   const redis = await redisServer(t);
   const settings = `models: ${models}
 destinations: { pacs: { dimse: { aeTitle: PACS, host: 127.0.0.1, port: ${pacs.port} } } }

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { graphicsDevices, nvidiaDevices } from '../../src/inference/engines/devices.js';
 import { missingTensorflow } from '../../src/inference/engines/tensorflow.js';
-import type { EngineName } from '../../src/inference/index.js';
+import type { EngineDescription, EngineName } from '../../src/inference/index.js';
 import { runProgram } from '../peers/support/process.js';
 import type { ParityAnswer } from './parity/one-engine.js';
 
@@ -29,13 +29,16 @@ const TOLERANCE: Record<EngineName, number> = {
   tensorrt: 2e-2,
 };
 
+/** Float16 inside the network, which a GPU may choose: eleven bits of mantissa, as TF32 has. */
+const HALF_TOLERANCE = 2e-2;
+
 /** @param must whether this machine has what the engine needs: then it has to work. */
 async function agrees(
   t: TestContext,
   engine: EngineName,
   must: boolean,
   more: { args?: string[]; env?: NodeJS.ProcessEnv } = {},
-): Promise<void> {
+): Promise<EngineDescription | undefined> {
   const { stdout, stderr, code } = await runProgram(
     process.execPath,
     [SCRIPT, engine, ...(more.args ?? [])],
@@ -48,30 +51,48 @@ async function agrees(
   const answer = JSON.parse(stdout.trim().split('\n').at(-1)!) as ParityAnswer;
   if ('unavailable' in answer) {
     assert.ok(!must, answer.unavailable);
-    return t.diagnostic(`not on this machine: ${answer.unavailable}`);
+    t.diagnostic(`not on this machine: ${answer.unavailable}`);
+    return undefined;
   }
   const { provider, version, device } = answer.engine;
   assert.equal(answer.engine.engine, engine);
   t.diagnostic(
     `${engine} (${provider} ${version}, ${device}): off by ${answer.worst.toExponential(1)} at most`,
   );
-  assert.ok(answer.worst <= TOLERANCE[engine], `${engine} is off by ${answer.worst}`);
+  const { precision } = answer.engine;
+  if (precision) t.diagnostic(`${precision.precision}: ${precision.reason}`);
+  const tolerance = precision?.precision === 'float16' ? HALF_TOLERANCE : TOLERANCE[engine];
+  assert.ok(answer.worst <= tolerance, `${engine} is off by ${answer.worst}`);
+  return answer.engine;
 }
 
-test('cpu', (t) => agrees(t, 'cpu', true));
-
-test('webgpu, on a GPU or on SwiftShader', async (t) => {
-  if (graphicsDevices().length > 0) return agrees(t, 'webgpu', false);
-  if (!existsSync(SWIFTSHADER)) return t.skip(`neither a GPU nor ${SWIFTSHADER}`);
-  const env = { VK_ICD_FILENAMES: SWIFTSHADER, VK_DRIVER_FILES: SWIFTSHADER, LD_LIBRARY_PATH: CHROMIUM };
-  await agrees(t, 'webgpu', true, { env });
+test('cpu', async (t) => {
+  await agrees(t, 'cpu', true);
 });
 
-test('tensorflow', (t) =>
-  TFJS === undefined
-    ? agrees(t, 'tensorflow', missingTensorflow(undefined) === undefined)
-    : agrees(t, 'tensorflow', true, { args: [TFJS] }));
+test('webgpu, on a GPU or on SwiftShader', async (t) => {
+  if (graphicsDevices().length > 0) {
+    await agrees(t, 'webgpu', false);
+    return;
+  }
+  if (!existsSync(SWIFTSHADER)) return t.skip(`neither a GPU nor ${SWIFTSHADER}`);
+  const env = { VK_ICD_FILENAMES: SWIFTSHADER, VK_DRIVER_FILES: SWIFTSHADER, LD_LIBRARY_PATH: CHROMIUM };
+  const engine = await agrees(t, 'webgpu', true, { env });
+  // SwiftShader has no float16: the choice is float32, and says so.
+  assert.equal(engine?.precision?.precision, 'float32');
+  assert.match(
+    engine.precision.reason,
+    /does not run here: .*requires f16 but the device does not support it/,
+  );
+});
+
+test('tensorflow', async (t) => {
+  if (TFJS !== undefined) await agrees(t, 'tensorflow', true, { args: [TFJS] });
+  else await agrees(t, 'tensorflow', missingTensorflow(undefined) === undefined);
+});
 
 for (const engine of ['cuda', 'tensorrt'] as const) {
-  test(engine, (t) => agrees(t, engine, engine === 'cuda' && nvidiaDevices().length > 0 && WITH_CUDA));
+  test(engine, async (t) => {
+    await agrees(t, engine, engine === 'cuda' && nvidiaDevices().length > 0 && WITH_CUDA);
+  });
 }

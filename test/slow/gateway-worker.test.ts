@@ -11,9 +11,10 @@ import { uidFromName } from '../../src/dicom/index.js';
 import { startDimseServer, storeInstances } from '../../src/dimse/index.js';
 import { startGateway, startWorkerPart, TOKEN } from '../peers/support/distributed.js';
 import { mcnet, modelsFolder } from '../peers/support/mcnet.js';
-import { eventually, needPrograms, temporaryFolder } from '../peers/support/process.js';
+import { atEnd, eventually, needPrograms, temporaryFolder } from '../peers/support/process.js';
 import { redisServer } from '../peers/support/redis.js';
 import { newSeries, outgoingOf } from '../peers/support/slices.js';
+import { within } from '../unit/dimse/scripted-peer.js';
 
 /** Every derived instance of an archive is what this process makes of its source, to the byte. */
 async function assertAsDerivedHere(data: string, models: string): Promise<void> {
@@ -57,7 +58,7 @@ async function pacs(t: TestContext) {
       return { status: 0 };
     },
   });
-  t.after(() => server.close(0));
+  atEnd(t, () => server.close(0));
   return { port: server.port, received };
 }
 
@@ -121,9 +122,12 @@ test('received while Redis is away; corrected when Redis and a worker with the s
   const worker = await startWorkerPart(t, { ...parts, name: 'worker' });
   await eventually('everything is delivered', () => (received.size === 6 ? true : undefined));
   for (const [sop, copies] of received) assert.equal(copies.length, 1, `${sop} came ${copies.length} times`);
-  assert.match(
-    await (await fetch(`${worker.url}/metrics`)).text(),
-    /^mcnet_worker_jobs_total\{outcome="corrected"\} 6$/m,
+  await eventually('the worker has heard that they are kept', async () =>
+    /^mcnet_worker_jobs_total\{outcome="corrected"\} 6$/m.test(
+      await (await fetch(`${worker.url}/metrics`)).text(),
+    )
+      ? true
+      : undefined,
   );
   assert.equal((await fetch(`${worker.url}/healthz`)).status, 200);
   assert.equal((await fetch(`${worker.url}/readyz`)).status, 200);
@@ -137,10 +141,28 @@ test('received while Redis is away; corrected when Redis and a worker with the s
 
   // Without Redis, too, a worker stops when it is told to.
   await redis.kill();
-  worker.child.kill('SIGTERM');
-  assert.equal(await worker.exited, 0);
-  gateway.child.kill('SIGTERM');
-  assert.equal(await gateway.exited, 0, gateway.output());
+  for (const part of [worker, gateway]) {
+    part.child.kill('SIGTERM');
+    assert.equal(await within(part.exited, 30_000, 'its end'), 0, part.output());
+  }
+});
+
+test('a Redis server that has stopped answering holds nobody who stops', async (t) => {
+  if (!needPrograms(t, 'redis-server')) return;
+  const folder = temporaryFolder(t, 'distribution');
+  const models = await modelsFolder(folder);
+  const { port, received } = await pacs(t);
+  const redis = await redisServer(t);
+  const parts = { redisUrl: redis.url, folder, settings: settings(models, port) };
+  const gateway = await startGateway(t, parts);
+  const worker = await startWorkerPart(t, { ...parts, name: 'worker' });
+  await send(gateway.dicomPort, newSeries(2));
+  await eventually('everything is delivered', () => (received.size === 2 ? true : undefined));
+
+  process.kill(redis.pid(), 'SIGSTOP');
+  for (const part of [worker, gateway]) part.child.kill('SIGTERM');
+  for (const part of [worker, gateway])
+    assert.equal(await within(part.exited, 30_000, 'its end'), 0, part.output());
 });
 
 test('what a worker derives is byte for byte what one process derives, over the network and by a shared folder', async (t) => {
@@ -169,7 +191,7 @@ test('what a worker derives is byte for byte what one process derives, over the 
     results.push(received);
     for (const part of [worker, gateway]) {
       part.child.kill('SIGTERM');
-      assert.equal(await part.exited, 0, part.output());
+      assert.equal(await within(part.exited, 30_000, 'its end'), 0, part.output());
     }
     await assertAsDerivedHere(gateway.data, models);
   }

@@ -8,7 +8,7 @@ import { connectRedis } from '../../src/distribution/index.js';
 import { identity } from '../peers/support/certificates.js';
 import { startGateway, startWorkerPart } from '../peers/support/distributed.js';
 import { mcnet, modelsFolder } from '../peers/support/mcnet.js';
-import { eventually, needPrograms, temporaryFolder } from '../peers/support/process.js';
+import { atEnd, eventually, needPrograms, temporaryFolder } from '../peers/support/process.js';
 import { type RedisServer, redisServer } from '../peers/support/redis.js';
 import { newSeries, outgoingOf } from '../peers/support/slices.js';
 
@@ -103,7 +103,7 @@ test('a server whose certificate nobody vouches for is not spoken to', async (t)
   if (!needPrograms(t, 'redis-server', 'openssl')) return;
   const redis = await redisServer(t, true, { tls: await identity(t) });
   const connection = connectRedis(redis.url, 'test', { password: PASSWORD });
-  t.after(() => connection.close());
+  atEnd(t, () => connection.close());
   await eventually('it says why', () =>
     /cannot be used: .*(CERT|certificate|SELF_SIGNED)/i.test(connection.problem()) ? true : undefined,
   );

@@ -15,7 +15,11 @@ test('a delivery in flight goes on to where it began; one that waits goes where 
   at.write({ port: other.port, peer: 'FIRST' });
   process.kill(server.pid, 'SIGHUP');
   await ended(server, first, 'delivered');
-  assert.deepEqual([slow.files().length, other.files().length], [4, 0]);
+  // What is corrected only after the change goes where it is sent to then.
+  assert.ok(slow.files().length >= 1);
+  assert.equal(slow.files().length + other.files().length, 4);
+  assert.equal(server.lines('delivery failed').length, 0);
+  const before = other.files().length;
   await slow.stop();
 
   // To a destination that does not answer, until it has another address.
@@ -27,7 +31,7 @@ test('a delivery in flight goes on to where it began; one that waits goes where 
   at.write({ port: other.port, peer: 'FIRST' });
   process.kill(server.pid, 'SIGHUP');
   await ended(server, second, 'delivered');
-  assert.equal(other.files().length, 3);
+  assert.equal(other.files().length - before, 3);
 
   // To one that is taken away: it has failed, with the reason; put back and retried, it arrives.
   await other.stop();

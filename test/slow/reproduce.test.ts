@@ -50,7 +50,7 @@ function tinyPlan(): ReproducePlan {
     epochs: 1,
     minutes: 0,
     validationSlices: 2,
-    report: { tracesPerSlice: 1, slices: 2, nativeSamples: 1, matchingTraces: 2 },
+    report: { tracesPerSlice: 1, slices: 2, volumeTraces: 1, nativeSamples: 1, matchingTraces: 2 },
   };
 }
 
@@ -106,7 +106,8 @@ test('a reproduction that is interrupted goes on, ends with models and report, a
   assert.ok(!second.worked.includes('paper-l1'), 'what was trained is not trained again');
   assert.ok(second.worked.includes('paper-l1-tv') && second.worked.includes('mcnet'));
   const report = readFileSync(second.report, 'utf8');
-  for (const { label, model } of plan.trainings) {
+  for (const { label, model, beginning } of plan.trainings) {
+    if (beginning) continue;
     assert.ok(report.includes(label), `the report names ${label}`);
     assert.equal(second.rows.filter((row) => row.model === label).length, 8, label);
     const exported = readModelFolder(join(folder, 'out', 'models', model));

@@ -2,15 +2,16 @@
 import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
+import { atEnd } from '../peers/support/process.js';
 import { startFakeServer } from '../unit/web/fake-server.js';
 
 test('two hundred connections that drip their headers are closed within a minute and a half', {
   timeout: 150_000,
 }, async (t) => {
   const fake = await startFakeServer();
-  t.after(() => fake.close());
+  atEnd(t, () => fake.close());
   const drips: NodeJS.Timeout[] = [];
-  t.after(() => {
+  atEnd(t, () => {
     for (const drip of drips) clearInterval(drip);
   });
   const sockets: Socket[] = [];

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { writeSeries } from '../../demo/series.js';
 import { startDimseServer, storeInstances } from '../../src/dimse/index.js';
-import { eventually, freePort, startProgram, temporaryFolder } from '../peers/support/process.js';
+import { atEnd, eventually, freePort, startProgram, temporaryFolder } from '../peers/support/process.js';
 
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 /** MCNET_SOAK_SLICES: how many; `npm run soak` sends 20,000. */
@@ -45,7 +45,7 @@ test(`${SERIES * SLICES} slices: each comes back once; memory and file handles s
       return { status: 0 };
     },
   });
-  t.after(() => pacs.close(0));
+  atEnd(t, () => pacs.close(0));
   const folder = temporaryFolder(t, 'soak');
   const [dicomPort, httpPort] = [await freePort(), await freePort()];
   const config = join(folder, 'mcnet.yaml');
@@ -108,11 +108,14 @@ rules: [{ name: all, when: { Modality: MR }, model: mcnet, to: [pacs], complete:
   const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const early = mean(warm.slice(0, middle).map(({ rssMiB }) => rssMiB));
   const late = mean(warm.slice(middle).map(({ rssMiB }) => rssMiB));
+  // The journal holds up to a segment's objects open until they are settled: their number goes round.
+  const most = (some: typeof samples) => Math.max(...some.map(({ files }) => files));
+  const [earlyFiles, lateFiles] = [most(warm.slice(0, middle)), most(warm.slice(middle))];
   t.diagnostic(
-    `resident ${early.toFixed(0)} MiB → ${late.toFixed(0)} MiB, files ${warm[0]!.files} → ${warm.at(-1)!.files}`,
+    `resident ${early.toFixed(0)} MiB → ${late.toFixed(0)} MiB, file handles at most ${earlyFiles} → ${lateFiles}`,
   );
   assert.ok(late - early < GROWTH_LIMIT_MIB, `memory grew from ${early} to ${late} MiB`);
-  assert.ok(warm.at(-1)!.files - warm[0]!.files < 16, 'file handles grew');
+  assert.ok(lateFiles - earlyFiles < 16, `file handles grew from ${earlyFiles} to ${lateFiles}`);
   await eventually('the queues are empty', async () => {
     const { queues } = (await (await fetch(`${api}/api/status`)).json()) as {
       queues: { jobs: number; dead: number }[];

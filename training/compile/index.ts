@@ -4,6 +4,8 @@ export {
   type CapturedVariable,
   captureForward,
   captureStep,
+  fromGraph,
+  toGraph,
   tracingBackend,
   withTracing,
 } from './capture.js';

@@ -25,8 +25,10 @@ export interface Slice {
   readonly pixels: Float32Array;
 }
 
+type Axis = readonly [number, number, number];
+
 /** RAS directions of [normal, rows downwards, columns rightwards]; a slice's position grows along its normal. */
-const AXES: Readonly<Record<SlicePlane, readonly (readonly [number, number, number])[]>> = {
+const AXES: Readonly<Record<SlicePlane, readonly Axis[]>> = {
   sagittal: [
     [-1, 0, 0],
     [0, 0, -1],
@@ -101,6 +103,32 @@ export function sampleSlice(volume: Volume, geometry: SliceGeometry, position: n
     }
   }
   return { rows, columns, pixels };
+}
+
+/**
+ * A volume resampled along the axes of slices: voxel (column, row, slice), columns fastest, `depth` slices as far apart as they
+ * are thick, and the geometry's centre at voxel (⌊columns/2⌋, ⌊rows/2⌋, ⌊depth/2⌋).
+ */
+export function sampleStack(volume: Volume, geometry: SliceGeometry, depth: number): Volume {
+  const { rows, columns, spacing, thickness } = geometry;
+  const centre = geometry.centre ?? volumeCentre(volume);
+  const [normal, down, across] = AXES[geometry.plane] as [Axis, Axis, Axis];
+  const data = new Float32Array(rows * columns * depth);
+  for (let slice = 0; slice < depth; slice++) {
+    const position = (slice - Math.floor(depth / 2)) * thickness;
+    data.set(sampleSlice(volume, { ...geometry, centre }, position).pixels, slice * rows * columns);
+  }
+  const middle = [Math.floor(columns / 2), Math.floor(rows / 2), Math.floor(depth / 2)] as const;
+  const line = (axis: 0 | 1 | 2): number[] => {
+    const steps = [across[axis] * spacing[1], down[axis] * spacing[0], normal[axis] * thickness];
+    return [...steps, centre[axis] - steps.reduce((sum, step, i) => sum + step * middle[i]!, 0)];
+  };
+  return {
+    ...volume,
+    dims: [columns, rows, depth],
+    affine: [...line(0), ...line(1), ...line(2), 0, 0, 0, 1] as unknown as Volume['affine'],
+    data,
+  };
 }
 
 /** Trilinear; half a voxel beyond the outermost voxel centres the volume ends and is 0. */

@@ -1,29 +1,35 @@
-/**
- * Measures models on a simulated data set:
- *   node dist/training/evaluate/cli.js --dataset DIR [--model DIR]... [--clean] [--limit N] [--threads N] [--json] [--rows FILE]
- * prints SSIM (whole slice and inside the head), PSNR and NMSE, mean ± sd, for brain-only subjects, scalp-on subjects and
- * all. With --clean the models get the motion-free slices instead: how much they change what needs no change.
- * --rows writes every slice's figures as JSON.
- */
+/** Measures models on a simulated data set: node dist/training/evaluate/cli.js --help */
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import cliProgress from 'cli-progress';
+import { Command } from 'commander';
 import { DatasetError } from '../simulation/index.js';
 import { evaluateDataset } from './evaluate-dataset.js';
 import { EvaluationError } from './model.js';
 import { COVERAGE_GROUPS, GROUP_NAMES, type Spread, summarise } from './summary.js';
 
-const { values } = parseArgs({
-  options: {
-    dataset: { type: 'string' },
-    model: { type: 'string', multiple: true, default: [] },
-    clean: { type: 'boolean', default: false },
-    limit: { type: 'string' },
-    threads: { type: 'string' },
-    json: { type: 'boolean', default: false },
-    rows: { type: 'string' },
-  },
-});
+interface Options {
+  dataset: string;
+  model: string[];
+  clean?: boolean;
+  limit?: string;
+  threads?: string;
+  json?: boolean;
+  rows?: string;
+}
+
+const values = new Command('evaluate')
+  .description(
+    'Measures models on a simulated data set: SSIM (whole slice and inside the head), PSNR and NMSE, mean ± sd, for brain-only subjects, scalp-on subjects and all.',
+  )
+  .requiredOption('--dataset <folder>', 'a data set made by the simulation')
+  .option('--model <folder...>', 'models, such as models/mcnet; without one only the corrupted slices', [])
+  .option('--clean', 'give the models the motion-free slices: how much they change what needs no change')
+  .option('--limit <count>', 'slices of the data set, evenly chosen')
+  .option('--threads <count>', 'threads of a model, all cores by default')
+  .option('--json', 'print JSON')
+  .option('--rows <file>', 'write every slice’s figures as JSON')
+  .parse()
+  .opts<Options>();
 
 function whole(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
@@ -39,8 +45,6 @@ function shown(spread: Spread, digits: number): string {
 }
 
 async function main(): Promise<void> {
-  if (values.dataset === undefined)
-    throw new EvaluationError('give --dataset (a folder made by the simulation)');
   const limit = whole('limit', values.limit);
   const threads = whole('threads', values.threads);
   const bar =
@@ -55,7 +59,7 @@ async function main(): Promise<void> {
   const evaluation = await evaluateDataset({
     models: values.model,
     dataset: values.dataset,
-    input: values.clean ? 'clean' : 'corrupted',
+    input: values.clean === true ? 'clean' : 'corrupted',
     ...(limit === undefined ? {} : { limit }),
     ...(threads === undefined ? {} : { threads }),
     onProgress(done, total) {

@@ -1,7 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Coverage, SlicePlane } from '../data/index.js';
-import type { MotionKind } from '../motion/index.js';
 import { openDataset, type PhaseEncodingDirection, type SampleRecord } from '../simulation/index.js';
 import { EvaluationError, type ModelFolder, readModelFolder } from './model.js';
 import type { SliceFigures } from './similarity.js';
@@ -17,7 +16,7 @@ export interface SliceRow {
   readonly position: number;
   readonly trace: string | null;
   readonly factor: number;
-  readonly motion: MotionKind | 'none';
+  readonly motion: SampleRecord['motion'];
   readonly direction: PhaseEncodingDirection;
   /** Motion magnitude: standard deviations over the lines, degrees and mm. */
   readonly rotation: number;

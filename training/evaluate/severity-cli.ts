@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { DatasetError, openDataset } from '../simulation/index.js';
 import { EvaluationError, openCorrector, readModelFolder } from './model.js';
-import { leastSquares, pearson, SEVERITY_FACTORS, severityRows, spearman } from './severity.js';
+import { leastSquares, severityRows, summariseSeverity } from './severity.js';
 
 interface Options {
   dataset: string;
@@ -24,10 +24,6 @@ const values = new Command('severity')
   .parse()
   .opts<Options>();
 
-function mean(numbers: readonly number[]): number {
-  return numbers.reduce((sum, value) => sum + value, 0) / Math.max(1, numbers.length);
-}
-
 async function main(): Promise<void> {
   const limit = Number(values.limit);
   if (!Number.isInteger(limit) || limit < 1)
@@ -37,29 +33,11 @@ async function main(): Promise<void> {
   const rows = await severityRows(dataset, corrector, limit);
   await corrector.close();
   dataset.close();
-  const estimate = rows.map(({ severity }) => severity);
-  const head = rows.map(({ lostInHead }) => lostInHead);
-  const whole = rows.map(({ lost }) => lost);
-  const summary = {
-    slices: rows.length,
-    subjects: new Set(rows.map(({ subject }) => subject)).size,
-    head: { pearson: pearson(estimate, head), spearman: spearman(estimate, head) },
-    whole: { pearson: pearson(estimate, whole), spearman: spearman(estimate, whole) },
-    meanAbsoluteError: mean(estimate.map((value, i) => Math.abs(value - head[i]!))),
-    largestResidualEnergy: Math.max(...rows.map(({ residualEnergy }) => residualEnergy)),
-    bySeverity: SEVERITY_FACTORS.map((factor) => {
-      const some = rows.filter((row) => row.factor === factor);
-      return {
-        factor,
-        lostInHead: mean(some.map((row) => row.lostInHead)),
-        estimate: mean(some.map((row) => row.severity)),
-      };
-    }),
-  };
+  const summary = summariseSeverity(rows);
   const fit = values.fit
     ? leastSquares(
         rows.map((row) => [Math.sqrt(row.residualEnergy), Math.sqrt(row.ghosts)]),
-        head,
+        rows.map(({ lostInHead }) => lostInHead),
       )
     : undefined;
   if (values.json) {

@@ -146,3 +146,51 @@ export function leastSquares(x: readonly (readonly number[])[], y: readonly numb
   }
   return system.map((row, i) => row[columns]! / row[i]!);
 }
+
+/** How an estimate goes with the truth. */
+export interface SeverityAgreement {
+  readonly pearson: number;
+  readonly spearman: number;
+}
+
+export interface SeveritySummary {
+  readonly slices: number;
+  readonly subjects: number;
+  /** The estimate against 1 − SSIM with the motion-free slice. */
+  readonly head: SeverityAgreement;
+  readonly whole: SeverityAgreement;
+  /** Of the estimate, against 1 − SSIM inside the head. */
+  readonly meanAbsoluteError: number;
+  readonly largestResidualEnergy: number;
+  readonly bySeverity: readonly {
+    readonly factor: number;
+    readonly lostInHead: number;
+    readonly estimate: number;
+  }[];
+}
+
+/** @param rows at least one */
+export function summariseSeverity(rows: readonly SeverityRow[]): SeveritySummary {
+  const estimate = rows.map(({ severity }) => severity);
+  const head = rows.map(({ lostInHead }) => lostInHead);
+  const agreement = (truth: readonly number[]): SeverityAgreement => ({
+    pearson: pearson(estimate, truth),
+    spearman: spearman(estimate, truth),
+  });
+  return {
+    slices: rows.length,
+    subjects: new Set(rows.map(({ subject }) => subject)).size,
+    head: agreement(head),
+    whole: agreement(rows.map(({ lost }) => lost)),
+    meanAbsoluteError: meanOf(estimate.map((value, i) => Math.abs(value - head[i]!))),
+    largestResidualEnergy: Math.max(...rows.map(({ residualEnergy }) => residualEnergy)),
+    bySeverity: SEVERITY_FACTORS.map((factor) => {
+      const some = rows.filter((row) => row.factor === factor);
+      return {
+        factor,
+        lostInHead: meanOf(some.map((row) => row.lostInHead)),
+        estimate: meanOf(some.map((row) => row.severity)),
+      };
+    }),
+  };
+}

@@ -4,6 +4,11 @@ export interface AdamConfig {
   beta1: number;
   beta2: number;
   epsilon: number;
+  /**
+   * Gradients whose norm over all weights is larger are shortened to it (Pascanu et al. 2013, algorithm 1); missing:
+   * none are. A network without normalisation can die of a single one.
+   */
+  clip?: number;
 }
 
 export const defaultAdam: AdamConfig = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
@@ -27,17 +32,24 @@ export class Adam {
     }));
   }
 
-  /** One update. `rate` and `epsilon` are those of `adamFactors`. */
-  apply(gradients: Readonly<Record<string, tf.Tensor>>, rate: tf.Scalar, epsilon: tf.Scalar): void {
-    const { beta1, beta2 } = this.config;
+  /** One update by gradients in the order of the variables. `rate` and `epsilon` are those of `adamFactors`. */
+  apply(gradients: readonly tf.Tensor[], rate: tf.Scalar, epsilon: tf.Scalar): void {
+    const { beta1, beta2, clip } = this.config;
+    const shortened = clip === undefined ? gradients : shorten(gradients, clip);
     this.variables.forEach((variable, index) => {
       const { m, v } = this.slots[index]!;
-      const gradient = gradients[variable.name]!;
+      const gradient = shortened[index]!;
       m.assign(tf.add(tf.mul(m, beta1), gradient));
       v.assign(tf.add(tf.mul(v, beta2), tf.square(gradient)));
       variable.assign(tf.sub(variable, tf.div(tf.mul(m, rate), tf.add(tf.sqrt(v), epsilon))));
     });
   }
+}
+
+function shorten(gradients: readonly tf.Tensor[], longest: number): tf.Tensor[] {
+  const norm = tf.sqrt(tf.addN(gradients.map((gradient) => tf.sum(tf.square(gradient)))));
+  const factor = tf.div(longest, tf.maximum(norm, longest));
+  return gradients.map((gradient) => tf.mul(gradient, factor));
 }
 
 /**

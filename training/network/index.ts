@@ -1,4 +1,5 @@
 export { Adam, type AdamConfig, adamFactors, defaultAdam } from './adam.js';
+export { canGrow, growWeights, type NamedWeights, type WeightShape } from './grow.js';
 export {
   computeLoss,
   type LossConfig,

@@ -10,6 +10,11 @@ export interface LossConfig {
   tvReduction: 'sum' | 'mean';
   /** Weight of 1 − SSIM, a term of ours. */
   ssim: number;
+  /**
+   * Weight of what lies outside the head in L1 and SSIM, 0 to 1; absent: 1, as published. The head is where the
+   * reference's local mean (the window of SSIM) is above a tenth of the robust scale; between, the weight rises with it.
+   */
+  outside?: number;
 }
 
 /**
@@ -27,14 +32,18 @@ export function computeLoss(
   window: SsimWindow,
 ): { loss: tf.Scalar; terms: Record<string, tf.Scalar> } {
   const residual = tf.sub<tf.Tensor4D>(output, reference);
-  const terms: Record<string, tf.Scalar> = { l1: tf.mean(tf.abs(residual)) };
+  const weightOf = (mean: () => tf.Tensor4D) =>
+    config.outside === undefined ? undefined : headWeight(mean(), config.outside);
+  const weight = weightOf(() => blur(reference, window, 'same'));
+  const terms: Record<string, tf.Scalar> = { l1: weightedMean(tf.abs(residual), weight) };
   let loss: tf.Scalar = tf.mul(terms.l1!, config.l1);
   if (config.tv !== 0) {
     terms.tv = totalVariation(residual, config.tvReduction);
     loss = tf.add(loss, tf.mul(terms.tv, config.tv));
   }
   if (config.ssim !== 0) {
-    terms.ssim = meanSsim(output, reference, window);
+    const inside = weightOf(() => blur(reference, window, 'valid'));
+    terms.ssim = weightedMean(ssimMap(output, reference, window), inside);
     loss = tf.add(loss, tf.mul(tf.sub(1, terms.ssim), config.ssim));
   }
   return { loss, terms };
@@ -69,19 +78,37 @@ export function ssimWindow(): SsimWindow {
   };
 }
 
+function blur(image: tf.Tensor4D, window: SsimWindow, padding: 'valid' | 'same'): tf.Tensor4D {
+  return tf.conv2d(tf.conv2d(image, window.vertical, 1, padding), window.horizontal, 1, padding);
+}
+
 /** Mean SSIM of Wang et al. 2004 with a data range of 1, over the window positions inside the image. */
 export function meanSsim(a: tf.Tensor4D, b: tf.Tensor4D, window: SsimWindow): tf.Scalar {
+  return tf.mean(ssimMap(a, b, window));
+}
+
+function ssimMap(a: tf.Tensor4D, b: tf.Tensor4D, window: SsimWindow): tf.Tensor4D {
   const c1 = 0.01 ** 2;
   const c2 = 0.03 ** 2;
-  const blur = (image: tf.Tensor4D) =>
-    tf.conv2d(tf.conv2d(image, window.vertical, 1, 'valid'), window.horizontal, 1, 'valid');
-  const meanA = blur(a);
-  const meanB = blur(b);
+  const meanA = blur(a, window, 'valid');
+  const meanB = blur(b, window, 'valid');
   const product = tf.mul(meanA, meanB);
   const squares = tf.add(tf.square(meanA), tf.square(meanB));
-  const covariance = tf.sub(blur(tf.mul(a, b)), product);
-  const variances = tf.sub(blur(tf.add(tf.square(a), tf.square(b))), squares);
+  const covariance = tf.sub(blur(tf.mul(a, b), window, 'valid'), product);
+  const variances = tf.sub(blur(tf.add(tf.square(a), tf.square(b)), window, 'valid'), squares);
   const numerator = tf.mul(tf.add(tf.mul(product, 2), c1), tf.add(tf.mul(covariance, 2), c2));
   const denominator = tf.mul(tf.add(squares, c1), tf.add(variances, c2));
-  return tf.mean(tf.div(numerator, denominator));
+  return tf.div(numerator, denominator);
+}
+
+/** A local mean of this and more is the head. */
+const HEAD_MEAN = 0.1;
+
+function headWeight(localMean: tf.Tensor4D, outside: number): tf.Tensor4D {
+  const head = tf.minimum(tf.relu(tf.div(localMean, HEAD_MEAN)), 1);
+  return tf.add(tf.mul(head, 1 - outside), outside);
+}
+
+function weightedMean(values: tf.Tensor, weight: tf.Tensor | undefined): tf.Scalar {
+  return weight === undefined ? tf.mean(values) : tf.div(tf.sum(tf.mul(values, weight)), tf.sum(weight));
 }

@@ -15,6 +15,16 @@ export interface NetworkConfig {
    * and a transposed convolution of 2×2 brings the result back: four times cheaper at the same width.
    */
   stem: 'plain' | 'half';
+  /**
+   * What stands between a convolution and its ReLU: `batch` (when absent), as published, or `none`, a bias alone, which
+   * does not depend on the other slices of a batch nor on statistics gathered over other matrices.
+   */
+  normalisation?: 'batch' | 'none';
+  /**
+   * U-Nets one behind the other, 1 when absent, as published: each after the first sees the image beside what those before
+   * made of it, and adds to their residual.
+   */
+  stages?: number;
   /** The network's output is what is added to its input (true), or the corrected image itself. */
   residual: boolean;
 }
@@ -42,38 +52,68 @@ export function channelsOf(config: NetworkConfig, level: number): number {
  * Builds MC-Net on the active TensorFlow.js backend: a U-Net with (3×3 convolution, batch normalisation, ReLU)
  * twice a level, 2×2 max-pools, nearest-neighbour upsampling followed by a 3×3 convolution, concatenated skips
  * and a 1×1 output (Algorithms 2024, 17(5):215; layers as in the authors' public code). Convolutions before a
- * normalisation have no bias, which the normalisation would remove.
+ * normalisation have no bias, which the normalisation would remove; with `normalisation: 'none'` they have one instead.
  *
  * @returns a model from [N, rows, columns, 1] to [N, rows, columns, 1]: the residual when `config.residual`,
  * whose last layer starts at zero so that the first output is the input
  */
 export function buildNetwork(config: NetworkConfig, seed: number): tf.LayersModel {
-  let layerSeed = seed * 1000;
-  const heNormal = () => tf.initializers.heNormal({ seed: layerSeed++ });
+  const kernels = { seed: seed * 1000 };
+  const image = tf.input({ shape: [null, null, 1], name: 'image' });
+  let output = uNet(config, image, '', kernels);
+  for (let stage = 2; stage <= (config.stages ?? 1); stage += 1) {
+    const prefix = stagePrefix(stage);
+    const join = (name: string, of: tf.SymbolicTensor[]) =>
+      tf.layers.add({ name: `${prefix}${name}` }).apply(of) as tf.SymbolicTensor;
+    const corrected = config.residual ? join('image', [image, output]) : output;
+    const seen = tf.layers.concatenate({ name: `${prefix}input` }).apply([image, corrected]);
+    const added = uNet(config, seen as tf.SymbolicTensor, prefix, kernels);
+    output = config.residual ? join('sum', [output, added]) : added;
+  }
+  return tf.model({ inputs: image, outputs: output, name: 'mcnet' });
+}
 
+/** What the names of a stage's layers begin with; the first stage is 1. */
+export function stagePrefix(stage: number): string {
+  return stage === 1 ? '' : `stage${stage}_`;
+}
+
+function uNet(
+  config: NetworkConfig,
+  input: tf.SymbolicTensor,
+  prefix: string,
+  kernels: { seed: number },
+): tf.SymbolicTensor {
+  const heNormal = () => tf.initializers.heNormal({ seed: kernels.seed++ });
+  const bare = config.normalisation === 'none';
   const convolve = (x: tf.SymbolicTensor, name: string, filters: number, kernelSize = 3, strides = 1) => {
     const convolved = tf.layers
       .conv2d({
-        name: `${name}_conv`,
+        name: `${prefix}${name}_conv`,
         filters,
         kernelSize,
         strides,
         padding: 'same',
-        useBias: false,
+        useBias: bare,
+        ...(bare ? { activation: 'relu' as const } : {}),
         kernelInitializer: heNormal(),
       })
       .apply(x) as tf.SymbolicTensor;
-    const normalised = new BatchNormalisation({ name: `${name}_bn` }).apply(convolved) as tf.SymbolicTensor;
-    return tf.layers.reLU({ name: `${name}_relu` }).apply(normalised) as tf.SymbolicTensor;
+    if (bare) return convolved;
+    const normalised = new BatchNormalisation({ name: `${prefix}${name}_bn` }).apply(
+      convolved,
+    ) as tf.SymbolicTensor;
+    return tf.layers.reLU({ name: `${prefix}${name}_relu` }).apply(normalised) as tf.SymbolicTensor;
   };
 
-  const input = tf.input({ shape: [null, null, 1], name: 'image' });
   const skips: tf.SymbolicTensor[] = [];
   let x: tf.SymbolicTensor = input;
   for (let level = 0; level < config.levels; level += 1) {
     if (level > 0) {
       skips.push(x);
-      x = tf.layers.maxPooling2d({ name: `down${level}_pool`, poolSize: 2 }).apply(x) as tf.SymbolicTensor;
+      x = tf.layers
+        .maxPooling2d({ name: `${prefix}down${level}_pool`, poolSize: 2 })
+        .apply(x) as tf.SymbolicTensor;
     }
     const channels = channelsOf(config, level);
     const folded = level === 0 && config.stem === 'half';
@@ -82,10 +122,10 @@ export function buildNetwork(config: NetworkConfig, seed: number): tf.LayersMode
   }
   for (let level = config.levels - 2; level >= 0; level -= 1) {
     const channels = channelsOf(config, level);
-    const upsampled = tf.layers.upSampling2d({ name: `up${level}_nearest`, size: [2, 2] }).apply(x);
+    const upsampled = tf.layers.upSampling2d({ name: `${prefix}up${level}_nearest`, size: [2, 2] }).apply(x);
     const refined = tf.layers
       .conv2d({
-        name: `up${level}_conv`,
+        name: `${prefix}up${level}_conv`,
         filters: channels,
         kernelSize: 3,
         padding: 'same',
@@ -94,24 +134,25 @@ export function buildNetwork(config: NetworkConfig, seed: number): tf.LayersMode
       })
       .apply(upsampled) as tf.SymbolicTensor;
     x = tf.layers
-      .concatenate({ name: `up${level}_skip` })
+      .concatenate({ name: `${prefix}up${level}_skip` })
       .apply([skips[level]!, refined]) as tf.SymbolicTensor;
     x = convolve(x, `up${level}_1`, channels);
     x = convolve(x, `up${level}_2`, channels);
   }
+  const name = `${prefix}output`;
   const kernelInitializer = config.residual ? tf.initializers.zeros() : heNormal();
   const last =
     config.stem === 'half'
       ? tf.layers.conv2dTranspose({
-          name: 'output',
+          name,
           filters: 1,
           kernelSize: 2,
           strides: 2,
           padding: 'valid',
           kernelInitializer,
         })
-      : tf.layers.conv2d({ name: 'output', filters: 1, kernelSize: 1, kernelInitializer });
-  return tf.model({ inputs: input, outputs: last.apply(x) as tf.SymbolicTensor, name: 'mcnet' });
+      : tf.layers.conv2d({ name, filters: 1, kernelSize: 1, kernelInitializer });
+  return last.apply(x) as tf.SymbolicTensor;
 }
 
 /** Applies the network and returns the corrected image, [N, rows, columns, 1]. */

@@ -14,6 +14,11 @@ export interface StepInputs {
   epsilon: tf.Scalar;
 }
 
+export interface Losses {
+  loss: tf.Scalar;
+  terms: Record<string, tf.Scalar>;
+}
+
 /** A network with its optimiser on the active backend. */
 export interface Trainer {
   network: tf.LayersModel;
@@ -23,8 +28,13 @@ export interface Trainer {
   weights: readonly string[];
   /** The names of those weights that training changes by their gradient. */
   trainable: readonly string[];
+  /** Computes the loss and its gradient with respect to each trainable weight, by the weight's name. */
+  gradients(
+    inputs: Pick<StepInputs, 'corrupted' | 'clean'>,
+    loss: LossConfig,
+  ): Losses & { gradients: Readonly<Record<string, tf.Tensor>> };
   /** Computes the loss, its gradient, and one update of the weights. */
-  step(inputs: StepInputs, loss: LossConfig): { loss: tf.Scalar; terms: Record<string, tf.Scalar> };
+  step(inputs: StepInputs, loss: LossConfig): Losses;
 }
 
 /** Builds network, loss and optimiser with first weights drawn from `seed`. */
@@ -43,21 +53,34 @@ export function createTrainer(config: NetworkConfig, seed: number, adamConfig?: 
   });
   variables['ssim_window/vertical'] = window.vertical;
   variables['ssim_window/horizontal'] = window.horizontal;
+  const gradients: Trainer['gradients'] = ({ corrupted, clean }, lossConfig) => {
+    let terms: Record<string, tf.Scalar> = {};
+    const { value, grads } = tf.variableGrads(() => {
+      const result = computeLoss(correct(network, config, corrupted, true), clean, lossConfig, window);
+      terms = result.terms;
+      for (const term of Object.values(terms)) tf.keep(term);
+      return result.loss;
+    }, learned);
+    return {
+      loss: value,
+      terms,
+      gradients: Object.fromEntries(trainable.map((name) => [name, grads[weights[name]!.name]!])),
+    };
+  };
   return {
     network,
     variables,
     weights: names,
     trainable,
-    step: ({ corrupted, clean, rate, epsilon }, lossConfig) => {
-      let terms: Record<string, tf.Scalar> = {};
-      const { value, grads } = tf.variableGrads(() => {
-        const result = computeLoss(correct(network, config, corrupted, true), clean, lossConfig, window);
-        terms = result.terms;
-        for (const term of Object.values(terms)) tf.keep(term);
-        return result.loss;
-      }, learned);
-      adam.apply(grads, rate, epsilon);
-      return { loss: value, terms };
+    gradients,
+    step(inputs, lossConfig) {
+      const { loss, terms, gradients: found } = gradients(inputs, lossConfig);
+      adam.apply(
+        trainable.map((name) => found[name]!),
+        inputs.rate,
+        inputs.epsilon,
+      );
+      return { loss, terms };
     },
   };
 }

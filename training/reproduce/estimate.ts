@@ -1,8 +1,14 @@
 import { availableParallelism, cpus } from 'node:os';
 import { type CatalogueEntry, type Coverage, readVolume } from '../data/index.js';
 import { compareSlice, prepareReference } from '../evaluate/index.js';
-import type { MotionTrace } from '../motion/index.js';
-import { paperRecipe, type Recipe, simulateVolume } from '../simulation/index.js';
+import { type MotionTrace, rigidPoses } from '../motion/index.js';
+import {
+  acquireVolume,
+  paperRecipe,
+  type Recipe,
+  reconstructVolume,
+  simulateVolume,
+} from '../simulation/index.js';
 import { runScript } from './child.js';
 import { ReproduceError } from './error.js';
 import type { TrainingPlan } from './plan.js';
@@ -29,6 +35,8 @@ export interface Measured {
   readonly cores: number;
   readonly stack: SimulationTime;
   readonly mixed: SimulationTime;
+  /** A volume of 128³ under six-degree motion. */
+  readonly secondsPerMovedVolume: number;
   /** One comparison of a 128 × 128 slice with its clean original, on one core. */
   readonly secondsPerComparison: number;
   readonly steps: ReadonlyMap<string, StepTime>;
@@ -62,6 +70,17 @@ async function timeSimulation(
     secondsPerVolume: (firstAt - startedAt) / 1000,
     secondsPerSlice: count > 0 ? seconds / count : (firstAt - startedAt) / 1000,
   };
+}
+
+/** Timed on a smaller cube: the work grows with its voxels. */
+function timeMovedVolume(trace: MotionTrace): number {
+  const side = 48;
+  const data = Float32Array.from({ length: side ** 3 }, (_, i) => 1 + Math.sin(i));
+  const cube = { dims: [side, side, side], spacing: [1, 1, 1], data } as const;
+  const poses = rigidPoses(trace, { factor: 8, lines: side });
+  const startedAt = performance.now();
+  reconstructVolume(acquireVolume(cube, poses, { outerAxis: 1 }));
+  return ((performance.now() - startedAt) / 1000) * (128 / side) ** 3;
 }
 
 function timeComparison(): number {
@@ -126,6 +145,7 @@ export async function measure(
     cores: availableParallelism(),
     stack: await timeSimulation(stack, sample.entry, sample.coverage, traces),
     mixed: await timeSimulation(mixed, sample.entry, sample.coverage, traces),
+    secondsPerMovedVolume: timeMovedVolume(traces[0]!),
     secondsPerComparison: timeComparison(),
     steps,
   };

@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { SlicePlane } from '../data/index.js';
 import type { ResultRow } from '../evaluate/report/index.js';
-import { writeWhole } from '../simulation/index.js';
-import { releaseModel } from '../train/index.js';
+import { type Recipe, writeWhole } from '../simulation/index.js';
+import { type IntendedImages, releaseModel } from '../train/index.js';
 import { fileDigest, finishedStage, keyOf, recordStage } from './stage-record.js';
 import type { PlannedRun } from './trainings.js';
 
@@ -17,6 +18,23 @@ function weightFiles(folder: string): string[] {
   );
 }
 
+/** Matrices and planes that data sets of these recipes hold. */
+export function imagesOf(recipes: readonly Recipe[]): Required<IntendedImages> {
+  const sizes: number[] = [];
+  const planes = new Set<SlicePlane>();
+  for (const { sampling } of recipes) {
+    if (sampling.kind === 'stack') {
+      sizes.push(sampling.rows, sampling.columns);
+      planes.add(sampling.plane);
+      continue;
+    }
+    for (const { rows, columns } of sampling.shapes) sizes.push(rows, columns);
+    for (const [plane, weight] of Object.entries(sampling.planes))
+      if (weight > 0) planes.add(plane as SlicePlane);
+  }
+  return { matrix: [Math.min(...sizes), Math.max(...sizes)], planes: [...planes].sort() };
+}
+
 /** Exports a trained run; returns false when its export is there already. */
 export async function exportRun(
   run: PlannedRun,
@@ -26,10 +44,11 @@ export async function exportRun(
 ): Promise<boolean> {
   const folder = modelFolder(out, run);
   const stage = `export-${run.plan.name}`;
-  const key = keyOf(fileDigest(run.checkpoint), run.plan.model, version, folder);
+  const intended = imagesOf(run.sets.training.map(({ recipe }) => recipe));
+  const key = keyOf(fileDigest(run.checkpoint), run.plan.model, version, folder, intended);
   if (existsSync(join(folder, 'model.json')) && finishedStage(stages, stage, key) !== undefined) return false;
   const startedAt = performance.now();
-  await releaseModel({ checkpoint: run.checkpoint, out: folder, name: run.plan.model, version });
+  await releaseModel({ checkpoint: run.checkpoint, out: folder, name: run.plan.model, version, intended });
   recordStage(stages, stage, key, weightFiles(folder), (performance.now() - startedAt) / 1000);
   return true;
 }
@@ -51,7 +70,8 @@ export async function addFigures(
   mkdirSync(stages, { recursive: true });
   writeWhole(evaluation, JSON.stringify({ report: 'report/report.md', rows: figures }));
   const { checkpoint } = run;
-  await releaseModel({ checkpoint, out: folder, name: run.plan.model, version, evaluation });
+  const intended = imagesOf(run.sets.training.map(({ recipe }) => recipe));
+  await releaseModel({ checkpoint, out: folder, name: run.plan.model, version, evaluation, intended });
   recordStage(stages, stage, key, [...weightFiles(folder), join(folder, 'model.json')], 0);
   return true;
 }

@@ -1,4 +1,4 @@
-import type { PhantomOptions, SplitPart } from '../data/index.js';
+import type { Coverage, PhantomOptions, SplitPart } from '../data/index.js';
 import type { MotionKind } from '../motion/index.js';
 import type { MatrixShape } from '../simulation/index.js';
 
@@ -16,6 +16,8 @@ export interface TrainingPlan {
   readonly options: readonly string[];
   /** The run whose averaged weights this one starts from. */
   readonly from?: string;
+  /** Only the beginning of another run: not exported, nor in the report. */
+  readonly beginning?: true;
   /** Its share of the minutes, where the training is limited by time. */
   readonly share: number;
 }
@@ -49,8 +51,8 @@ export interface ReproducePlan {
     readonly motionFree: number;
     /** Traces of each of the paper's slices that the product's network sees too, by motion. */
     readonly paperTraces: Readonly<Record<MotionKind, number>>;
-    /** Traces of each of the paper's slices of heads with scalp that it sees besides: they are rare in public data. */
-    readonly headTraces: number;
+    /** Samples of each volume as severe as the paper's, every one another slice: many of heads with scalp, which are rare in public data. */
+    readonly severeSamples: Readonly<Record<Coverage, number>>;
     readonly shapes?: readonly MatrixShape[];
     /** Synthetic heads with scalp that the product's network is trained on beside the volumes: scalp is rare in public data. */
     readonly heads: { readonly count: number; readonly head: PlannedHead };
@@ -64,6 +66,8 @@ export interface ReproducePlan {
     readonly tracesPerSlice: number;
     readonly slices: number;
     readonly nativeSamples: number;
+    /** Traces under which every test volume moves as a whole. */
+    readonly volumeTraces: number;
     readonly matchingTraces: number;
   };
 }
@@ -76,10 +80,17 @@ export interface PlanChoices {
   readonly tvReduction?: 'sum' | 'mean';
 }
 
+/**
+ * The product's loss once its network knows the ghosts: mostly SSIM, with a gradient of bounded norm. Before, SSIM does not
+ * pay.
+ */
+const productLoss = ['--l1', '1', '--ssim', '0.5', '--outside', '0.3', '--clip', '0.5'];
+
 function trainings(
   paper: readonly string[],
   product: readonly string[],
   fineTuning: readonly string[],
+  productRate: string,
   tvReduction: string,
 ): TrainingPlan[] {
   const tv = ['--variant', 'L1+TV', '--tv-reduction', tvReduction];
@@ -110,12 +121,22 @@ function trainings(
       share: 0.125,
     },
     {
+      name: 'mcnet-l1',
+      label: 'mcnet, L1',
+      model: 'mcnet-l1',
+      data: 'product',
+      options: [...product, '--batch', '4', '--variant', 'L1'],
+      beginning: true,
+      share: 0.125,
+    },
+    {
       name: 'mcnet',
       label: 'mcnet',
       model: 'mcnet',
       data: 'product',
-      options: [...product, '--variant', 'L1'],
-      share: 0.375,
+      options: [...product, '--stages', '2', '--batch', '8', ...productLoss, '--learning-rate', productRate],
+      from: 'mcnet-l1',
+      share: 0.25,
     },
   ];
 }
@@ -132,19 +153,20 @@ export function fullPlan(choices: PlanChoices = {}): ReproducePlan {
       validationSamples: 16,
       motionFree: 0.35,
       paperTraces: { rotation: 16, 'rotation+translation': 39 },
-      headTraces: 78,
+      severeSamples: { brain: 500, head: 2800 },
       heads: { count: 0, head: { slices: 112, rows: 180, columns: 180, spacing: [1.5, 1.4, 1.4] } },
     },
     trainings: trainings(
       ['--width', '32', '--levels', '5'],
-      ['--width', '16', '--levels', '5', '--batch', '4', '--no-augment'],
+      ['--width', '16', '--levels', '5', '--no-augment', '--network-normalisation', 'none'],
       ['--learning-rate', '3e-4'],
+      '6e-4',
       choices.tvReduction ?? 'mean',
     ),
     epochs: 100,
     minutes: choices.minutes ?? 0,
     validationSlices: 128,
-    report: { tracesPerSlice: 12, slices: 10, nativeSamples: 20, matchingTraces: 16 },
+    report: { tracesPerSlice: 12, slices: 10, nativeSamples: 20, volumeTraces: 4, matchingTraces: 16 },
   };
 }
 
@@ -167,7 +189,7 @@ export function quickPlan(choices: PlanChoices = {}): ReproducePlan {
       validationSamples: 4,
       motionFree: 0.35,
       paperTraces: { rotation: 2, 'rotation+translation': 4 },
-      headTraces: 4,
+      severeSamples: { brain: 16, head: 32 },
       heads: { count: 2, head: coarse },
       shapes: [
         { rows: 128, columns: 128, weight: 3 },
@@ -176,13 +198,14 @@ export function quickPlan(choices: PlanChoices = {}): ReproducePlan {
     },
     trainings: trainings(
       ['--width', '8', '--levels', '4', ...pace],
-      ['--width', '8', '--levels', '4', '--batch', '4', '--no-augment', ...pace],
+      ['--width', '8', '--levels', '4', '--no-augment', '--network-normalisation', 'none', ...pace],
       ['--learning-rate', '6e-4'],
+      '1e-3',
       choices.tvReduction ?? 'mean',
     ),
     epochs: 100,
     minutes: choices.minutes ?? 2,
     validationSlices: 32,
-    report: { tracesPerSlice: 1, slices: 4, nativeSamples: 2, matchingTraces: 3 },
+    report: { tracesPerSlice: 1, slices: 4, nativeSamples: 2, volumeTraces: 1, matchingTraces: 3 },
   };
 }

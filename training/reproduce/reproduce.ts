@@ -155,23 +155,24 @@ export async function reproduce(request: ReproduceRequest): Promise<ReproduceOut
     await trainRun(run, plan, stages, machine, (set) => folders.get(digestOf(set))!);
     worked.push(run.plan.name);
   }
-  for (const run of planned) {
+  const released = planned.filter((run) => run.plan.beginning !== true);
+  for (const run of released) {
     if (await exportRun(run, out, stages, version)) {
       worked.push(`export-${run.plan.name}`);
       progress.say(`exported ${modelFolder(out, run)}`);
     }
   }
 
-  const { rows, made } = await reportStage(request, inputs, planned, stages, begun);
+  const { rows, made } = await reportStage(request, inputs, released, stages, begun);
   if (made) worked.push('report');
-  for (const run of planned) {
+  for (const run of released) {
     if (await addFigures(run, rows, out, stages, version)) worked.push(`figures-${run.plan.name}`);
   }
   const report = join(out, 'report', 'report.md');
   for (const line of summaryLines(rows)) progress.say(line);
   progress.say(`report: ${report}`);
-  for (const run of planned) progress.say(`model: ${modelFolder(out, run)}`);
-  return { rows, models: planned.map((run) => modelFolder(out, run)), report, worked };
+  for (const run of released) progress.say(`model: ${modelFolder(out, run)}`);
+  return { rows, models: released.map((run) => modelFolder(out, run)), report, worked };
 }
 
 /** The synthetic heads beside the volumes. */
@@ -258,21 +259,26 @@ async function measureLeft(
   return measured;
 }
 
-/** Test slices of the report: of the paper's kind, and of native matrices. */
-function testSizes(plan: ReproducePlan, inputs: Inputs): { stack: number; mixed: number } {
+/** What the report is measured on: slices of the paper's kind, of native matrices, and volumes that move as a whole. */
+function testSizes(
+  plan: ReproducePlan,
+  inputs: Inputs,
+): { stack: number; mixed: number; volumes: number; ofVolumes: number } {
   const sets = inputs.traces.unseen.length > 0 ? 2 : 1;
-  const { slices, tracesPerSlice, nativeSamples } = plan.report;
+  const { slices, tracesPerSlice, nativeSamples, volumeTraces } = plan.report;
   const heads = inputs.volumes.test.filter((entry) => inputs.coverage.get(entry.name) === 'head').length;
   const brains = inputs.volumes.test.length - heads;
   return {
     stack: 2 * MOTIONS.length * sets * inputs.volumes.test.length * slices * tracesPerSlice,
     mixed: nativeSamples * (brains + 4 * heads),
+    volumes: inputs.volumes.test.length * volumeTraces,
+    ofVolumes: inputs.volumes.test.length * volumeTraces * slices,
   };
 }
 
 function bytesOf(plan: ReproducePlan, inputs: Inputs, sets: readonly SetPlan[]): number {
   const test = testSizes(plan, inputs);
-  const tests = 2 * (128 * 128 * 1.1 * test.stack + 2 * 160 * 160 * test.mixed);
+  const tests = 2 * (128 * 128 * 1.1 * (test.stack + test.ofVolumes) + 2 * 160 * 160 * test.mixed);
   return sets.reduce((sum, set) => sum + sizeOf(set, inputs.coverage).bytes, tests);
 }
 
@@ -319,18 +325,20 @@ function tellEstimate(
     lines.push(trainingEstimate(run, plan, inputs, measured.steps.get(run.plan.name)!));
   }
   const test = testSizes(plan, inputs);
-  const all = test.stack + test.mixed;
-  const inference = plan.trainings.reduce((sum, training) => {
+  const all = test.stack + test.mixed + test.ofVolumes;
+  const released = plan.trainings.filter(({ beginning }) => beginning !== true);
+  const inference = released.reduce((sum, training) => {
     const time = measured.steps.get(training.name);
     return sum + 2 * all * (time?.validationSecondsPerSlice ?? 0);
   }, 0);
   lines.push({
     stage: 'report',
-    work: `${all} test slices, ${plan.trainings.length} models`,
+    work: `${all} test slices, ${released.length} models`,
     seconds:
       simulation(measured.stack, test.stack, 8 * inputs.volumes.test.length) +
       simulation(measured.mixed, test.mixed, inputs.volumes.test.length) +
-      comparison(all * (1 + plan.trainings.length)) +
+      (measured.secondsPerMovedVolume * test.volumes) / cores +
+      comparison(all * (1 + released.length)) +
       inference,
   });
   const devices = new Set([...measured.steps.values()].map((step) => step.device));

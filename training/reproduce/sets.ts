@@ -6,6 +6,7 @@ import {
   paperRecipe,
   type Recipe,
   samplesOfVolume,
+  severeRecipe,
 } from '../simulation/index.js';
 import type { Inputs } from './inputs.js';
 import type { ReproducePlan } from './plan.js';
@@ -34,13 +35,8 @@ export function trainingSets(
 ): Record<'paper' | 'product', TrainingSets> {
   const { seed, paper, product } = plan;
   const traces = inputs.traces.paper;
-  const stack = (
-    part: 'training' | 'validation',
-    motion: MotionKind,
-    tracesPerSlice: number,
-    only?: Coverage,
-  ): SetPlan => ({
-    title: `${part}, ${motion}${only === undefined ? '' : `, ${only} only`}`,
+  const stack = (part: 'training' | 'validation', motion: MotionKind, tracesPerSlice: number): SetPlan => ({
+    title: `${part}, ${motion}`,
     recipe: paperRecipe({
       part,
       traces: 'paper',
@@ -48,12 +44,9 @@ export function trainingSets(
       factor: factors[motion],
       tracesPerSlice,
       slices: paper.slices,
-      // other slices' draws than in the set of all
-      seed: only === undefined ? seed : seed + 1,
+      seed,
     }),
-    volumes: inputs.volumes[part].filter(
-      ({ name }) => only === undefined || inputs.coverage.get(name) === only,
-    ),
+    volumes: inputs.volumes[part],
     traces,
   });
   const mixed = (
@@ -87,8 +80,18 @@ export function trainingSets(
           ? [mixed('training', Math.ceil(product.samplesPerVolume / 4), inputs.heads)]
           : []),
         ...motions.map((motion) => stack('training', motion, product.paperTraces[motion])),
-        stack('training', 'rotation+translation', product.headTraces, 'head'),
-      ].filter(({ volumes }) => volumes.length > 0),
+        {
+          title: 'training, severe and all different',
+          recipe: severeRecipe({
+            part: 'training',
+            traces: 'paper',
+            samplesPerVolume: product.severeSamples,
+            seed,
+          }),
+          volumes: inputs.volumes.training,
+          traces,
+        },
+      ],
       validation: [mixed('validation', product.validationSamples)],
     },
   };

@@ -28,6 +28,11 @@ export interface StackSampling {
   /** Traces drawn without repetition for each slice; at least as many as there are means all. */
   readonly tracesPerSlice: number;
   readonly factor: number;
+  /**
+   * What moves. Missing: each slice within its plane. `volume`: the whole volume, resampled to a cube of as many slices as rows,
+   * by all six degrees of freedom (3D NuFFT); every slice then has the same traces, and is the cube's nearest to its position.
+   */
+  readonly moves?: 'volume';
 }
 
 /** Random slices, planes, matrices, motions and augmentation: what a product's network is trained on. */
@@ -87,17 +92,20 @@ export interface PaperRecipeOptions {
   readonly slices?: number;
   readonly seed?: number;
   readonly matrix?: number;
+  /** Six-degree motion of whole volumes instead of motion within each slice; `motion` then has no say. */
+  readonly rigid?: boolean;
 }
 
 /**
  * The paper's data: 128 × 128, ten sagittal slices 5 mm apart about the middle, in-plane motion times a factor. Field of view
  * 192 mm for brain-only volumes, 240 mm for heads; a slice whose head is smaller than a quarter of the volume's largest
- * is a boundary slice and left out; either phase-encode direction.
+ * is a boundary slice and left out; either phase-encode direction. `rigid`: the same slices of volumes of 128³ that move as a
+ * whole, as in the paper's simulation before it keeps to the plane.
  */
 export function paperRecipe(options: PaperRecipeOptions): Recipe {
   const matrix = options.matrix ?? 128;
   return {
-    name: 'paper',
+    name: options.rigid === true ? 'paper-3d' : 'paper',
     seed: options.seed ?? 1,
     part: options.part,
     traces: options.traces,
@@ -115,6 +123,7 @@ export function paperRecipe(options: PaperRecipeOptions): Recipe {
       leastHead: 0.25,
       tracesPerSlice: options.tracesPerSlice ?? Number.MAX_SAFE_INTEGER,
       factor: options.factor,
+      ...(options.rigid === true ? { moves: 'volume' as const } : {}),
     },
   };
 }
@@ -169,6 +178,46 @@ export function mixedRecipe(options: MixedRecipeOptions): Recipe {
       noise: { share: 0.6, range: [0.003, 0.04] },
       scalp: 0.5,
       augment: true,
+    },
+  };
+}
+
+export interface SevereRecipeOptions {
+  readonly part: SplitPart;
+  readonly traces: 'paper' | 'unseen' | (string & {});
+  readonly samplesPerVolume: Readonly<Record<Coverage, number>>;
+  readonly seed?: number;
+}
+
+/**
+ * Slices as severe as the paper's, of which no two are alike: 128 × 128, mostly sagittal, every one with its own position, field of
+ * view, trace and window, factors of 12 to 27; heads with scalp are few in public data, so each is drawn from more often.
+ */
+export function severeRecipe(options: SevereRecipeOptions): Recipe {
+  const mixed = mixedRecipe({
+    part: options.part,
+    traces: options.traces,
+    ...(options.seed === undefined ? {} : { seed: options.seed }),
+    shapes: [{ rows: 128, columns: 128, weight: 1 }],
+  });
+  const mostly = 'rotation+translation';
+  return {
+    ...mixed,
+    name: 'severe',
+    motions: [mostly, mostly, mostly, 'rotation'],
+    sampling: {
+      ...(mixed.sampling as RandomSampling),
+      samplesPerVolume: options.samplesPerVolume,
+      planes: { sagittal: 8, axial: 1, coronal: 1 },
+      fieldOfView: { brain: [175, 215], head: [215, 260] },
+      pixel: [1.2, 2.1],
+      thickness: [1, 2],
+      leastHead: 0.12,
+      offCentre: 35,
+      factor: { low: 12, high: 27, power: 1 },
+      motionFree: 0.04,
+      noise: { share: 0.3, range: [0.003, 0.03] },
+      scalp: 0.35,
     },
   };
 }

@@ -208,14 +208,15 @@ function axisDirections(affine: Affine): Matrix3 {
 /**
  * The magnitude image of a volume acquired under six-degree motion.
  *
- * @param poses one for each plane across the outer axis, in RAS mm about the middle of the volume, as rigidPoses gives them
+ * @param poses one for each plane across the outer axis, in RAS mm about `pivot` (default the middle of the volume), as rigidPoses
+ * gives them
  */
 export function corruptVolume(
   volume: Volume,
   poses: readonly RigidPose[],
-  options: RigidAcquisitionOptions,
+  options: RigidAcquisitionOptions & { readonly pivot?: Vector3 },
 ): Volume {
   const grid: Grid3d = { dims: volume.dims, spacing: voxelSize(volume.affine), data: volume.data };
-  const kspace = acquireVolume(grid, posesAlongAxes(poses, volume), options);
+  const kspace = acquireVolume(grid, posesAlongAxes(poses, volume, options.pivot), options);
   return { ...volume, data: reconstructVolume(kspace) };
 }

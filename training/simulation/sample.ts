@@ -6,9 +6,12 @@ import {
   percentile,
   type Random,
   type Slice,
+  type SliceGeometry,
   type SlicePlane,
   sampleSlice,
+  sampleStack,
   type Volume,
+  volumeCentre,
 } from '../data/index.js';
 import {
   generateTrace,
@@ -18,6 +21,7 @@ import {
   type MotionKind,
   type MotionTrace,
   motionMagnitude,
+  rigidPoses,
   stillPoses,
 } from '../motion/index.js';
 import {
@@ -30,6 +34,7 @@ import {
   reconstruct,
 } from './in-plane.js';
 import type { RandomSampling, Recipe, StackSampling } from './recipe.js';
+import { corruptVolume } from './rigid.js';
 import { addScalp } from './scalp.js';
 
 /** What is known of one pair of slices. */
@@ -47,9 +52,9 @@ export interface SampleFacts {
   readonly trace: string | null;
   readonly window: readonly [number, number] | null;
   readonly factor: number;
-  readonly motion: MotionKind | 'none';
+  readonly motion: MotionKind | 'six-degree' | 'none';
   readonly direction: PhaseEncodingDirection;
-  /** Standard deviations over the lines: degrees, mm. */
+  /** Standard deviations over the lines of what moves within the plane: degrees, mm. */
   readonly rotationDeviation: number;
   readonly translationDeviation: number;
   /** Standard deviation of the added noise in stored units. */
@@ -77,7 +82,9 @@ export function* simulateVolume(
 ): Generator<Sample> {
   if (traces.length === 0) throw new RangeError(`recipe ${recipe.name}: there are no traces`);
   const { sampling } = recipe;
-  if (sampling.kind === 'stack') yield* simulateStack(recipe, sampling, volume, coverage, traces);
+  if (sampling.kind === 'stack' && sampling.moves === 'volume')
+    yield* simulateMovingVolume(recipe, sampling, volume, coverage, traces);
+  else if (sampling.kind === 'stack') yield* simulateStack(recipe, sampling, volume, coverage, traces);
   else yield* simulateRandom(recipe, sampling, volume, coverage, traces);
 }
 
@@ -95,25 +102,31 @@ export function stackSlices(
   volume: Volume,
   coverage: Coverage,
 ): { position: number; slice: Slice }[] {
-  const pixel = sampling.fieldOfView[coverage] / sampling.rows;
-  const all = Array.from({ length: sampling.slices }, (_, i) => {
-    const position = (i - (sampling.slices - 1) / 2) * sampling.slicesApart;
-    const slice = sampleSlice(
-      volume,
-      {
-        plane: sampling.plane,
-        rows: sampling.rows,
-        columns: sampling.columns,
-        spacing: [pixel, pixel],
-        thickness: pixel,
-      },
-      position,
-    );
+  const geometry = stackGeometry(sampling, coverage);
+  const all = stackPositions(sampling).map((position) => {
+    const slice = sampleSlice(volume, geometry, position);
     const head = maskArea(headMask(slice.pixels, slice.rows, slice.columns, { dilation: 0 }));
     return { position, slice, head };
   });
-  const largest = Math.max(...all.map((entry) => entry.head));
-  return all.filter((entry) => entry.head > 0 && entry.head >= sampling.leastHead * largest);
+  return withoutBoundary(sampling, all);
+}
+
+function stackGeometry(sampling: StackSampling, coverage: Coverage): SliceGeometry {
+  const { plane, rows, columns } = sampling;
+  const pixel = sampling.fieldOfView[coverage] / rows;
+  return { plane, rows, columns, spacing: [pixel, pixel], thickness: pixel };
+}
+
+function stackPositions({ slices, slicesApart }: StackSampling): number[] {
+  return Array.from({ length: slices }, (_, i) => (i - (slices - 1) / 2) * slicesApart);
+}
+
+function withoutBoundary<Entry extends { readonly head: number }>(
+  { leastHead }: StackSampling,
+  all: readonly Entry[],
+): Entry[] {
+  const largest = Math.max(...all.map(({ head }) => head));
+  return all.filter(({ head }) => head > 0 && head >= leastHead * largest);
 }
 
 function* simulateStack(
@@ -158,6 +171,70 @@ function* simulateStack(
           direction,
           rotationDeviation: rotation,
           translationDeviation: translation,
+          noise: 0,
+          scalpAdded: false,
+          cleanScale,
+        },
+      };
+    }
+  }
+}
+
+function* simulateMovingVolume(
+  recipe: Recipe,
+  sampling: StackSampling,
+  volume: Volume,
+  coverage: Coverage,
+  traces: readonly MotionTrace[],
+): Generator<Sample> {
+  const { plane, rows, columns, factor } = sampling;
+  const geometry = stackGeometry(sampling, coverage);
+  const pixel = geometry.thickness;
+  const cube = sampleStack(volume, geometry, rows);
+  const pivot = volumeCentre(volume);
+  const pixels = rows * columns;
+  const sliceOf = (data: Float32Array, index: number) => data.slice(index * pixels, (index + 1) * pixels);
+  const all = stackPositions(sampling).map((position) => {
+    const index = Math.floor(rows / 2) + Math.round(position / pixel);
+    const clean = sliceOf(cube.data, index);
+    const head = maskArea(headMask(clean, rows, columns, { dilation: 0 }));
+    return { index, clean, head, cleanScale: percentile(clean, 0.995) };
+  });
+  const kept = withoutBoundary(sampling, all);
+  const random = createRandom(recipe.seed, volume.name, 'volume');
+  const moved = drawTraces(traces, sampling.tracesPerSlice, random).map((trace) => {
+    const direction = random.pick(recipe.directions);
+    const lines = phaseEncodeLines(rows, columns, direction);
+    const { smoothing } = recipe;
+    const outerAxis = direction === 'COL' ? 1 : 0;
+    const { data } = corruptVolume(cube, rigidPoses(trace, { factor, lines, smoothing }), {
+      outerAxis,
+      pivot,
+    });
+    const motion = 'rotation+translation';
+    const within = motionMagnitude(inPlanePoses(trace, { plane, motion, factor, lines, smoothing }));
+    return { trace, direction, within, slices: kept.map(({ index }) => sliceOf(data, index)) };
+  });
+  for (const [at, { index, clean, cleanScale }] of kept.entries()) {
+    for (const { trace, direction, within, slices } of moved) {
+      yield {
+        clean,
+        corrupted: slices[at]!,
+        facts: {
+          volume: volume.name,
+          coverage,
+          plane,
+          rows,
+          columns,
+          pixel,
+          position: (index - Math.floor(rows / 2)) * pixel,
+          trace: trace.name,
+          window: [0, trace.points],
+          factor,
+          motion: 'six-degree',
+          direction,
+          rotationDeviation: within.rotation,
+          translationDeviation: within.translation,
           noise: 0,
           scalpAdded: false,
           cleanScale,

@@ -1,57 +1,74 @@
-/**
- * Makes the simulated data sets from the command line:
- *   node dist/training/simulation/simulate.js --data DIR --motion DIR --cache DIR --recipe paper|mixed
- *     [--part training|validation|test] [--traces paper|unseen] [--motion-kind rotation|rotation+translation]
- *     [--factor 20] [--traces-per-slice N] [--slices N] [--samples-per-volume N] [--seed N] [--workers N]
- * and prints the data set's folder.
- */
+/** Makes the simulated data sets from the command line: node dist/training/simulation/simulate.js --help */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import cliProgress from 'cli-progress';
-import { listVolumes, makeSplit, type SplitPart, writeSplit } from '../data/index.js';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { listVolumes, type SplitPart, splitOfFolder, writeSplit } from '../data/index.js';
 import { type MotionKind, readTraceSets } from '../motion/index.js';
 import { makeDataset } from './dataset.js';
-import { mixedRecipe, paperRecipe } from './recipe.js';
+import { mixedRecipe, paperRecipe, type Recipe, severeRecipe } from './recipe.js';
 
-const { values } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    motion: { type: 'string' },
-    cache: { type: 'string', default: 'training/cache' },
-    recipe: { type: 'string', default: 'paper' },
-    part: { type: 'string', default: 'training' },
-    traces: { type: 'string', default: 'paper' },
-    'motion-kind': { type: 'string', default: 'rotation+translation' },
-    factor: { type: 'string', default: '20' },
-    'traces-per-slice': { type: 'string' },
-    slices: { type: 'string' },
-    'samples-per-volume': { type: 'string' },
-    seed: { type: 'string', default: '1' },
-    workers: { type: 'string' },
-  },
-});
+const values = new Command('simulate')
+  .description(
+    'Makes a simulated data set and prints its folder; one that is in the cache is not made again.',
+  )
+  .requiredOption('--data <folder>', 'NIfTI volumes and DICOM series')
+  .requiredOption('--motion <folder>', 'motion traces')
+  .option('--cache <folder>', 'where data sets are kept', 'training/cache')
+  .addOption(
+    new Option('--recipe <name>', 'what is simulated')
+      .choices(['paper', 'paper-3d', 'mixed', 'severe'])
+      .default('paper'),
+  )
+  .addOption(
+    new Option('--part <name>', 'part of the split')
+      .choices(['training', 'validation', 'test'])
+      .default('training'),
+  )
+  .option('--traces <set>', 'set of traces', 'paper')
+  .addOption(
+    new Option('--motion-kind <kind>', 'of the paper’s recipes')
+      .choices(['rotation', 'rotation+translation'])
+      .default('rotation+translation'),
+  )
+  .option('--factor <factor>', 'what traces are multiplied by, in the paper’s recipes', numeric, 20)
+  .option('--traces-per-slice <count>', 'of the paper’s recipes', numeric)
+  .option('--slices <count>', 'slices of each volume, of the paper’s recipes', numeric)
+  .option('--samples-per-volume <count>', 'of each brain-only volume, of the others', numeric)
+  .option('--seed <number>', 'seed of all draws', numeric, 1)
+  .option('--workers <count>', 'worker threads, default all cores', numeric)
+  .parse()
+  .opts<Options>();
 
-function numeric(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
+interface Options {
+  data: string;
+  motion: string;
+  cache: string;
+  recipe: 'paper' | 'paper-3d' | 'mixed' | 'severe';
+  part: SplitPart;
+  traces: string;
+  motionKind: MotionKind;
+  factor: number;
+  tracesPerSlice?: number;
+  slices?: number;
+  samplesPerVolume?: number;
+  seed: number;
+  workers?: number;
+}
+
+function numeric(text: string): number {
   const value = Number(text);
-  if (!Number.isFinite(value)) throw new RangeError(`--${name}: "${text}" is not a number`);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('a number is needed');
   return value;
 }
 
 async function main(): Promise<void> {
-  if (values.data === undefined || values.motion === undefined) {
-    throw new RangeError('give --data (a folder of NIfTI volumes) and --motion (a folder of motion traces)');
-  }
-  const part = values.part as SplitPart;
-  if (!['training', 'validation', 'test'].includes(part))
-    throw new RangeError(`--part: unknown part "${part}"`);
-  const motion = values['motion-kind'] as MotionKind;
-  if (!['rotation', 'rotation+translation'].includes(motion)) {
-    throw new RangeError(`--motion-kind: unknown motion "${motion}"`);
-  }
+  const { part, motionKind: motion, tracesPerSlice, slices, samplesPerVolume, seed, workers } = values;
   const entries = listVolumes(values.data);
-  const split = makeSplit(entries.map((entry) => entry.name));
+  const split = splitOfFolder(
+    values.data,
+    entries.map((entry) => entry.name),
+  );
   mkdirSync(values.cache, { recursive: true });
   writeSplit(join(values.cache, 'split.json'), split);
   const sets = readTraceSets(values.motion);
@@ -61,30 +78,29 @@ async function main(): Promise<void> {
       `--traces: no set "${values.traces}" in ${values.motion}, there is ${[...sets.keys()].join(', ')}`,
     );
   }
-  const seed = numeric('seed', values.seed)!;
   const common = { part, traces: values.traces, seed };
-  if (values.recipe !== 'paper' && values.recipe !== 'mixed') {
-    throw new RangeError(`--recipe: unknown recipe "${values.recipe}" (paper, mixed)`);
-  }
-  const tracesPerSlice = numeric('traces-per-slice', values['traces-per-slice']);
-  const slices = numeric('slices', values.slices);
-  const samplesPerVolume = numeric('samples-per-volume', values['samples-per-volume']);
-  const recipe =
-    values.recipe === 'paper'
-      ? paperRecipe({
-          ...common,
-          motion,
-          factor: numeric('factor', values.factor)!,
-          ...(tracesPerSlice === undefined ? {} : { tracesPerSlice }),
-          ...(slices === undefined ? {} : { slices }),
-        })
-      : mixedRecipe({ ...common, ...(samplesPerVolume === undefined ? {} : { samplesPerVolume }) });
+  const makeRecipe = (): Recipe => {
+    if (values.recipe === 'mixed')
+      return mixedRecipe({ ...common, ...(samplesPerVolume === undefined ? {} : { samplesPerVolume }) });
+    if (values.recipe === 'severe') {
+      const brain = samplesPerVolume ?? 500;
+      return severeRecipe({ ...common, samplesPerVolume: { brain, head: 5 * brain } });
+    }
+    return paperRecipe({
+      ...common,
+      motion,
+      rigid: values.recipe === 'paper-3d',
+      factor: values.factor,
+      ...(tracesPerSlice === undefined ? {} : { tracesPerSlice }),
+      ...(slices === undefined ? {} : { slices }),
+    });
+  };
+  const recipe = makeRecipe();
   const bar = new cliProgress.SingleBar({
     format: 'simulating {bar} {value}/{total} volumes, {samples} slices, {eta_formatted} left',
   });
   bar.start(1, 0, { samples: 0 });
   const begun = performance.now();
-  const workers = numeric('workers', values.workers);
   const dataset = await makeDataset({
     recipe,
     volumes: entries.filter((entry) => split[part].includes(entry.name)),

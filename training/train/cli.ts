@@ -57,7 +57,7 @@ try {
     checkpointSeconds: options.checkpointSeconds,
     validationSlices: options.validationSlices,
     signal: stop.signal,
-    onStep: ({ progress, share, loss, slicesPerSecond }) => {
+    onStep: ({ progress, share, loss, gradient, slicesPerSecond }) => {
       if (interactive) {
         bar.update(Math.round(share * 1000), {
           epoch: progress.epoch + 1,
@@ -68,7 +68,7 @@ try {
       } else if (performance.now() - toldAt > 30_000) {
         toldAt = performance.now();
         console.log(
-          `${(share * 100).toFixed(1)} % · epoch ${progress.epoch + 1} · step ${progress.step} · loss ${loss.toFixed(5)} · ${slicesPerSecond.toFixed(1)} slices/s`,
+          `${(share * 100).toFixed(1)} % · epoch ${progress.epoch + 1} · step ${progress.step} · loss ${loss.toFixed(5)}${gradient === undefined ? '' : ` · gradient ${gradient.toPrecision(3)}`} · ${slicesPerSecond.toFixed(1)} slices/s`,
         );
       }
     },

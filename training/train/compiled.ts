@@ -1,25 +1,22 @@
-import * as tf from '@tensorflow/tfjs';
 import {
   type CapturedStep,
-  captureStep,
   type Lowering,
   repeatStep,
   type SessionOptions,
   StepSession,
   StepState,
-  withTracing,
 } from '../compile/index.js';
-import { correct, createTrainer, meanSsim, type SsimWindow, type StepInputs } from '../network/index.js';
 import type { Batch } from './batches.js';
-import type { TrainingConfig } from './config.js';
-import { describeDevice } from './device.js';
 import {
-  averageName,
-  type StepRequest,
-  type TrainingEngine,
-  type ValidationFigures,
-  type VariableInfo,
-} from './engine.js';
+  type BatchShape,
+  type CaptureConfig,
+  captureTraining,
+  captureValidation,
+  firstValues,
+  smallestShape,
+} from './captures.js';
+import { describeDevice } from './device.js';
+import { averageName, type StepRequest, type TrainingEngine, type ValidationFigures } from './engine.js';
 import { SessionCache } from './session-cache.js';
 
 export interface CompiledOptions extends SessionOptions {
@@ -57,9 +54,8 @@ export function createCompiledEngine(config: CaptureConfig, options: CompiledOpt
   };
   const declare = (step: Pick<CapturedStep, 'variables'>): void =>
     state.declare(step.variables, (name) => initial.get(name)!);
-  const smallest = { count: 1, rows: smallestSide, columns: smallestSide };
-  declare(captureTraining(config, smallest, lowering));
-  declare(captureValidation(config, smallest, lowering));
+  declare(captureTraining(config, smallestShape, lowering));
+  declare(captureValidation(config, smallestShape, lowering));
 
   const sessionFor = (
     sessions: SessionCache<StepSession>,
@@ -99,12 +95,7 @@ export function createCompiledEngine(config: CaptureConfig, options: CompiledOpt
 
   return {
     device: describeDevice({ provider, deviceId: options.deviceId ?? 0 }, options.threads),
-    variables: [
-      ...roles,
-      ...roles
-        .filter(({ role }) => role === 'weight')
-        .map(({ name, shape }): VariableInfo => ({ name: averageName(name), shape, role: 'average' })),
-    ],
+    variables: roles,
     stepsAtOnce,
     async steps(requests) {
       const results: Record<string, number>[] = [];
@@ -144,125 +135,5 @@ function joined(parts: readonly Float32Array[]): Float32Array {
   return whole;
 }
 
-type CaptureConfig = Pick<TrainingConfig, 'network' | 'loss' | 'adam' | 'seed'>;
-type BatchShape = Pick<Batch, 'count' | 'rows' | 'columns'>;
-
 /** More shapes than a set of mixed native matrices has after padding. */
 const keptSessions = 16;
-
-/** Rows and columns of the image with which the variables are first declared. */
-const smallestSide = 64;
-
-function firstValues(config: CaptureConfig): { initial: Map<string, Float32Array>; roles: VariableInfo[] } {
-  return withTracing(() => {
-    const trainer = createTrainer(config.network, config.seed, config.adam);
-    const initial = new Map(
-      Object.entries(trainer.variables).map(([name, variable]) => [
-        name,
-        Float32Array.from(variable.dataSync()),
-      ]),
-    );
-    for (const name of trainer.weights) initial.set(averageName(name), initial.get(name)!);
-    const info = (role: VariableInfo['role']) => (name: string) => ({
-      name,
-      shape: trainer.variables[name]!.shape,
-      role,
-    });
-    const roles = [
-      ...trainer.weights.map(info('weight')),
-      ...trainer.trainable.flatMap((name) => [`${name}/m`, `${name}/v`].map(info('slot'))),
-    ];
-    dispose(trainer.variables);
-    return { initial, roles };
-  });
-}
-
-function captureTraining(
-  config: CaptureConfig,
-  { count, rows, columns }: BatchShape,
-  lowering: Lowering,
-): CapturedStep {
-  return withTracing((tracer) => {
-    const trainer = createTrainer(config.network, config.seed, config.adam);
-    const shape = [count, rows, columns, 1];
-    const averages: Record<string, tf.Variable> = {};
-    if (lowering === 'gpu') {
-      for (const name of trainer.weights) {
-        averages[averageName(name)] = tf.variable(tf.zeros(trainer.variables[name]!.shape), false);
-      }
-    }
-    const captured = captureStep(
-      tracer,
-      { ...trainer.variables, ...averages },
-      { corrupted: shape, clean: shape, rate: [], epsilon: [], decay: [] },
-      (inputs) => {
-        const { loss, terms } = trainer.step(inputs as unknown as StepInputs, config.loss);
-        if (lowering === 'gpu') moveAverages(trainer.weights, trainer.variables, averages, inputs.decay!);
-        return { loss, ...terms };
-      },
-      lowering,
-    );
-    dispose(trainer.variables);
-    dispose(averages);
-    return captured;
-  });
-}
-
-/** In a form that leaves them exactly as they are with a decay of 1, and makes them the weights with 0. */
-function moveAverages(
-  weights: readonly string[],
-  variables: Readonly<Record<string, tf.Variable>>,
-  averages: Readonly<Record<string, tf.Variable>>,
-  decay: tf.Tensor,
-): void {
-  const share = tf.sub(1, decay);
-  for (const name of weights) {
-    const target = averages[averageName(name)]!;
-    target.assign(tf.add(tf.mul(target, decay), tf.mul(variables[name]!, share)));
-  }
-}
-
-/** The averaged network's figures. */
-function captureValidation(
-  config: CaptureConfig,
-  { count, rows, columns }: BatchShape,
-  lowering: Lowering,
-): CapturedStep {
-  return withTracing((tracer) => {
-    const trainer = createTrainer(config.network, config.seed, config.adam);
-    const shape = [count, rows, columns, 1];
-    const window = {
-      vertical: trainer.variables['ssim_window/vertical'],
-      horizontal: trainer.variables['ssim_window/horizontal'],
-    } as SsimWindow;
-    const variables = Object.fromEntries(
-      Object.entries(trainer.variables).map(([name, variable]) => [
-        trainer.weights.includes(name) ? averageName(name) : name,
-        variable,
-      ]),
-    );
-    const captured = captureStep(
-      tracer,
-      variables,
-      { corrupted: shape, clean: shape },
-      (inputs) => {
-        const corrupted = inputs.corrupted as tf.Tensor4D;
-        const clean = inputs.clean as tf.Tensor4D;
-        const output = correct(trainer.network, config.network, corrupted, false);
-        return {
-          l1: tf.mean(tf.abs(tf.sub(output, clean))),
-          ssim: meanSsim(output, clean, window),
-          inputL1: tf.mean(tf.abs(tf.sub(corrupted, clean))),
-          inputSsim: meanSsim(corrupted, clean, window),
-        };
-      },
-      lowering,
-    );
-    dispose(trainer.variables);
-    return captured;
-  });
-}
-
-function dispose(variables: Readonly<Record<string, tf.Variable>>): void {
-  for (const variable of Object.values(variables)) variable.dispose();
-}

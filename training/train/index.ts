@@ -13,7 +13,13 @@ export {
 export { createEagerEngine, createTensorflowEngine } from './eager.js';
 export { averageName, type StepRequest, type TrainingEngine, type ValidationFigures } from './engine.js';
 export { TrainingError } from './errors.js';
-export { type ReleaseManifest, type ReleaseRequest, releaseModel, residualModel } from './export/index.js';
+export {
+  type IntendedImages,
+  type ReleaseManifest,
+  type ReleaseRequest,
+  releaseModel,
+  residualModel,
+} from './export/index.js';
 export { openTrainingEngine } from './open-engine.js';
 export { parseOptions, type TrainingOptions } from './options.js';
 export { type EpochReport, type StepReport, type TrainingOutcome, type TrainingRun, train } from './train.js';

@@ -36,7 +36,7 @@ export function parseOptions(argv: readonly string[]): TrainingOptions {
     .requiredOption('--run <folder>', 'run folder: config.json, curves.csv, checkpoint.bin')
     .option(
       '--from <checkpoint or model>',
-      'checkpoint of another run, or folder of a released model, whose averaged weights to start from',
+      'checkpoint of another run, or folder of a released model, whose averaged weights to start from; a narrower network, or one of fewer stages, is grown',
     )
     .option('--width <channels>', 'channels of the first level', positive, 32)
     .option('--levels <count>', 'resolution levels', positive, 5)
@@ -47,6 +47,13 @@ export function parseOptions(argv: readonly string[]): TrainingOptions {
       choice('plain', 'half'),
       'plain',
     )
+    .option(
+      '--network-normalisation <batch|none>',
+      'between a convolution and its ReLU',
+      choice('batch', 'none'),
+      'batch',
+    )
+    .option('--stages <count>', 'U-Nets one behind the other', positive, 1)
     .option('--direct', 'predict the image instead of the residual', false)
     .option(
       '--variant <name>',
@@ -58,6 +65,7 @@ export function parseOptions(argv: readonly string[]): TrainingOptions {
     .option('--tv <weight>', 'weight of the total variation instead of the variant’s', weight)
     .option('--tv-reduction <sum|mean>', 'total variation over a slice', choice('sum', 'mean'), 'mean')
     .option('--ssim <weight>', 'weight of 1 − SSIM instead of the variant’s', weight)
+    .option('--outside <weight>', 'weight of what lies outside the head in L1 and SSIM, 0 to 1', weight, 1)
     .option('--epochs <count>', 'passes over the data', positive, 100)
     .option('--minutes <minutes>', 'time budget that the schedule follows', weight, 0)
     .option('--batch <slices>', 'slices of a batch at 128×128', positive, 8)
@@ -69,6 +77,7 @@ export function parseOptions(argv: readonly string[]): TrainingOptions {
       'cosine',
     )
     .option('--warm-up <steps>', 'steps of rising learning rate', weight, 100)
+    .option('--clip <norm>', 'longest gradient, over all weights; 0: of any length', weight, 0)
     .option('--average <decay>', 'decay of the averaged weights, 0 for none', weight, 0.998)
     .option('--no-augment', 'no flips, transpositions and gains')
     .option('--seed <number>', 'seed of weights, order and augmentation', weight, 1)
@@ -110,6 +119,8 @@ export function parseOptions(argv: readonly string[]): TrainingOptions {
         levels: options.levels,
         maximumWidth: options.maximumWidth,
         stem: options.stem,
+        ...(options.networkNormalisation === 'none' ? { normalisation: 'none' } : {}),
+        ...(options.stages === 1 ? {} : { stages: options.stages }),
         residual: !options.direct,
       },
       loss: {
@@ -117,8 +128,9 @@ export function parseOptions(argv: readonly string[]): TrainingOptions {
         tv: options.tv ?? loss.tv,
         tvReduction: options.tvReduction,
         ssim: options.ssim ?? loss.ssim,
+        ...(options.outside === 1 ? {} : { outside: options.outside }),
       },
-      adam: defaultAdam,
+      adam: options.clip > 0 ? { ...defaultAdam, clip: options.clip } : defaultAdam,
       normalisation: defaultNormalisation,
       seed: options.seed,
       batch: options.batch,
@@ -142,18 +154,22 @@ interface Parsed {
   levels: number;
   maximumWidth: number;
   stem: 'plain' | 'half';
+  networkNormalisation: 'batch' | 'none';
+  stages: number;
   direct: boolean;
   variant: keyof typeof variants;
   l1?: number;
   tv?: number;
   tvReduction: 'sum' | 'mean';
   ssim?: number;
+  outside: number;
   epochs: number;
   minutes: number;
   batch: number;
   learningRate: number;
   schedule: 'constant' | 'cosine';
   warmUp: number;
+  clip: number;
   average: number;
   augment: boolean;
   seed: number;

@@ -1,7 +1,6 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
-import { adamFactors, sizeMultiple } from '../network/index.js';
+import { adamFactors, canGrow, growWeights, sizeMultiple } from '../network/index.js';
 import { type Batch, type BatchConfig, type BatchPlan, planEpoch, readBatch } from './batches.js';
 import { type Checkpoint, readCheckpoint, writeCheckpoint, writeWhole } from './checkpoint.js';
 import { learningRateAt, type Progress, type TrainingConfig } from './config.js';
@@ -35,6 +34,8 @@ export interface StepReport {
   /** How much of the run is done, 0 … 1. */
   share: number;
   loss: number;
+  /** Norm of the gradient over all weights, where the engine tells it. */
+  gradient?: number;
   slicesPerSecond: number;
 }
 
@@ -108,21 +109,30 @@ export async function train(run: TrainingRun): Promise<TrainingOutcome> {
     let slices = 0;
     const secondsBefore = progress.seconds;
     let rate = 0;
+    const read = (from: number): Batch[] =>
+      alike(plans, from, engine.stepsAtOnce).map((plan) =>
+        readBatch(training, plan, batches, config.seed, progress.epoch),
+      );
+    let next = progress.batch < plans.length ? read(progress.batch) : [];
     while (progress.batch < plans.length) {
       share = shareOf(plans.length);
       if (share >= 1 || stopped()) break;
       const startedAt = performance.now();
-      const requests = alike(plans, progress.batch, engine.stepsAtOnce).map((plan, at): StepRequest => {
+      const requests = next.map((batch, at): StepRequest => {
         const step = progress.step + at;
         rate = learningRateAt(config, step, shareOf(plans.length, at));
         const averageDecay = averageDecayAt(config.averageDecay, step + 1);
         return {
-          batch: readBatch(training, plan, batches, config.seed, progress.epoch),
+          batch,
           ...adamFactors(rate, step + 1, config.adam),
           ...(averageDecay === undefined ? {} : { averageDecay }),
         };
       });
-      const results = await engine.steps(requests);
+      const stepping = engine.steps(requests);
+      // While the engine computes, unless it blocks this thread.
+      const after = progress.batch + requests.length;
+      next = after < plans.length ? read(after) : [];
+      const results = await stepping;
       const bad = results.findIndex(({ loss }) => !Number.isFinite(loss));
       if (bad >= 0) {
         throw new TrainingError(
@@ -143,6 +153,7 @@ export async function train(run: TrainingRun): Promise<TrainingOutcome> {
           progress: { ...progress },
           share,
           loss: result.loss!,
+          ...(result.gradient === undefined ? {} : { gradient: result.gradient }),
           slicesPerSecond: slices / (progress.seconds - secondsBefore),
         });
       }
@@ -269,17 +280,16 @@ function restore(engine: TrainingEngine, checkpoint: Checkpoint, file: string): 
   }
 }
 
-/** Takes over another run's averaged weights, or a released model's; optimiser and averages begin anew. */
+/** Takes over another run's averaged weights, or a released model's, grown where this network is larger; optimiser and averages begin anew. */
 function startFrom(engine: TrainingEngine, path: string, config: TrainingConfig): void {
   const { network, values } = readStartingWeights(path);
-  if (!isDeepStrictEqual(network, config.network)) {
+  if (!canGrow(network, config.network)) {
     throw new TrainingError(
-      `${path} holds another network (${JSON.stringify(network)}): give this run the same`,
+      `${path} holds another network (${JSON.stringify(network)}): give this run the same, or a multiple of its width, or more stages`,
     );
   }
-  for (const { name, role } of engine.variables) {
-    if (role !== 'weight') continue;
-    const weights = values.get(name);
+  const shapes = engine.variables.filter(({ role }) => role === 'weight');
+  for (const [name, weights] of growWeights(network, values, config.network, shapes, config.seed)) {
     if (weights === undefined) throw new TrainingError(`${path} has no weights ${name}`);
     engine.write(name, weights);
     engine.write(averageName(name), weights);

@@ -34,6 +34,15 @@ export interface EngineRefusal {
   reason: string;
 }
 
+/** The element type of weights and activations inside the network. */
+export type Precision = 'float32' | 'float16';
+
+export interface PrecisionChoice {
+  precision: Precision;
+  /** Why this one: times and differences where they were measured. */
+  reason: string;
+}
+
 export interface EngineDescription {
   engine: EngineName;
   /** The processor or graphics device, in words. */
@@ -44,6 +53,8 @@ export interface EngineDescription {
   threads: number;
   /** Version of the runtime. */
   version: string;
+  /** The form of the network that runs; absent where there is only float32. */
+  precision?: PrecisionChoice;
   /** Engines that were considered before this one, and why they were not taken. */
   refused: EngineRefusal[];
 }

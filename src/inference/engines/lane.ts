@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { type BatchShape, classifyRuntimeError, EngineError } from './engine.js';
+import { type BatchShape, classifyRuntimeError, EngineError, type Precision } from './engine.js';
 
 /** What a lane's worker is told when it starts, through `workerData`. */
 export interface OnnxLaneOptions {
@@ -11,6 +11,8 @@ export interface OnnxLaneOptions {
   spin: boolean;
   /** Which device of the machine (GPU providers). */
   deviceId: number;
+  /** The form of the network that runs what it was tried for. Default float32. */
+  precision?: Precision;
 }
 
 export interface TensorflowLaneOptions {

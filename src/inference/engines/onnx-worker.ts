@@ -1,10 +1,14 @@
 /** The thread of one ONNX Runtime session: `session.run` blocks it, and nothing else. */
 import { readFileSync, readlinkSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { getPriority, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { Precision } from './engine.js';
+import { halfForm } from './half.js';
 import type { LaneReply, LaneRequest, OnnxLaneOptions } from './lane.js';
+import { allFinite, withinHalfRange } from './precision.js';
 
 const options = workerData as OnnxLaneOptions;
 const port = parentPort!;
@@ -35,8 +39,8 @@ function stepBack(): void {
 }
 
 /** The session for this lane; the network has one input named "input" and an output named "residual". */
-async function openSession(): Promise<InferenceSession> {
-  const session = await InferenceSession.create(options.modelPath, {
+async function openSession(precision: Precision): Promise<InferenceSession> {
+  const sessionOptions: InferenceSession.SessionOptions = {
     executionProviders: [
       options.provider === 'cuda' || options.provider === 'tensorrt'
         ? { name: options.provider, deviceId: options.deviceId }
@@ -56,7 +60,12 @@ async function openSession(): Promise<InferenceSession> {
         force_spinning_stop: '1',
       },
     },
-  });
+  };
+  // By its path where it can be: the runtime's errors then name the file.
+  const session =
+    precision === 'float16'
+      ? await InferenceSession.create(halfForm(await readFile(options.modelPath)), sessionOptions)
+      : await InferenceSession.create(options.modelPath, sessionOptions);
   if (
     session.inputNames.length !== 1 ||
     session.inputNames[0] !== 'input' ||
@@ -76,13 +85,33 @@ function runtimeVersion(): string {
 
 try {
   if (options.provider === 'cpu') stepBack();
-  const session = await openSession();
+  const session = await openSession(options.precision ?? 'float32');
+  /** For what float16 must not answer; opened when it is first needed. */
+  let exact: Promise<InferenceSession> | undefined =
+    options.precision === 'float16' ? undefined : Promise.resolve(session);
+  async function runExact(input: Tensor, output: Tensor): Promise<void> {
+    exact ??= openSession('float32');
+    try {
+      await (await exact).run({ input }, { residual: output }, { logSeverityLevel: 4 });
+    } catch (error) {
+      await exact.catch(() => {
+        exact = undefined;
+      });
+      throw error;
+    }
+  }
   let last = Promise.resolve();
   /** The input of the run before: memory for an answer of the same size. */
   let spare: Float32Array<ArrayBuffer> | undefined;
   port.on('message', (request: LaneRequest) => {
     if (request === 'close') {
-      void last.then(() => session.release()).finally(() => port.close());
+      void last
+        .then(async () => {
+          await session.release();
+          const other = await exact?.catch(() => undefined);
+          if (other !== undefined && other !== session) await other.release();
+        })
+        .finally(() => port.close());
       return;
     }
     last = last.then(async () => {
@@ -91,11 +120,12 @@ try {
         const answer = spare?.length === length ? spare : new Float32Array(length);
         spare = undefined;
         const dims = [...request.shape];
-        await session.run(
-          { input: new Tensor('float32', request.data, dims) },
-          { residual: new Tensor('float32', answer, dims) },
-          { logSeverityLevel: 4 },
-        );
+        const input = new Tensor('float32', request.data, dims);
+        const output = new Tensor('float32', answer, dims);
+        if (options.precision === 'float16' && withinHalfRange(request.data)) {
+          await session.run({ input }, { residual: output }, { logSeverityLevel: 4 });
+          if (!allFinite(answer)) await runExact(input, output);
+        } else await runExact(input, output);
         spare = request.data as Float32Array<ArrayBuffer>;
         reply({ kind: 'result', id: request.id, data: answer }, [answer.buffer]);
       } catch (error) {

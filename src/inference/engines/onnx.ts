@@ -9,6 +9,7 @@ import {
   type EngineDescription,
   EngineError,
   type EngineRefusal,
+  type PrecisionChoice,
 } from './engine.js';
 import { type Lane, type OnnxLaneOptions, openLane } from './lane.js';
 import { createLossCounter, keepStanding, type StandingLane } from './standing.js';
@@ -22,6 +23,8 @@ export interface OnnxEngineOptions {
   deviceId?: number;
   /** Engines that were not taken, for `describe`. */
   refused?: EngineRefusal[];
+  /** Chooses the form of a network that is loaded (GPU). Default: float32. */
+  choosePrecision?(model: LoadedModel): Promise<PrecisionChoice>;
   /** The lane's worker; tests put one that fails in its place. */
   script?: URL;
 }
@@ -134,6 +137,7 @@ export async function openGpuEngine(
   const losses = createLossCounter();
   let info: Lane['info'] | undefined;
   let lane: StandingLane | undefined;
+  let choice: PrecisionChoice | undefined;
   let closed = false;
 
   const engine: Engine = {
@@ -141,8 +145,11 @@ export async function openGpuEngine(
     async load(next) {
       await lane?.close();
       lane = undefined;
+      choice = await options.choosePrecision?.(next);
+      const precision = choice?.precision ?? 'float32';
       const open = () =>
         openLane(script, {
+          precision,
           modelPath: next.onnxPath,
           provider,
           threads: 1,
@@ -174,6 +181,7 @@ export async function openGpuEngine(
       provider: `ONNX Runtime, ${GPU_PROVIDERS[provider]} execution provider`,
       threads: 0,
       version: info?.version ?? '',
+      ...(choice && { precision: choice }),
       refused: options.refused ?? [],
     }),
   };

@@ -9,6 +9,7 @@ import {
   type EngineRefusal,
 } from './engine.js';
 import { openCpuEngine, openGpuEngine } from './onnx.js';
+import { type PrecisionSetting, tryPrecision } from './precision.js';
 import { probe } from './probe.js';
 import { keepRevived, type RevivalOptions } from './revived.js';
 import { openTensorflowEngine } from './tensorflow.js';
@@ -20,6 +21,8 @@ export interface EngineOptions extends RevivalOptions {
   lanes?: number;
   /** Which GPU of the machine, counted from 0. */
   deviceId?: number;
+  /** `auto`: float16 inside the network where a trial on the GPU finds it right and faster. Default float32. */
+  precision?: PrecisionSetting;
   /** Called when a device failed and another engine took over: readiness and metrics hang on it. */
   onChange?(now: EngineDescription, reason: string): void;
   /** How one engine is opened; tests put their own in its place. */
@@ -50,7 +53,10 @@ export async function openOneEngine(
       const missing = careful || name !== 'webgpu' ? whyNot(name) : undefined;
       const reason = missing ?? (await probe(name, model, options));
       if (reason !== undefined) throw new EngineError('unavailable', `engine ${name}: ${reason}`);
-      return openGpuEngine(name, model, options);
+      return openGpuEngine(name, model, {
+        ...options,
+        choosePrecision: (loaded) => tryPrecision(name, loaded, options),
+      });
     }
   }
 }

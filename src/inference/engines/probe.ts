@@ -15,7 +15,7 @@ export type GpuProvider = 'webgpu' | 'cuda' | 'tensorrt';
 const SCRIPT = fileURLToPath(new URL('./probe-child.js', import.meta.url));
 
 /** The last line of a native error message that says something, without the source location that precedes it. */
-function gist(message: string): string {
+export function gist(message: string): string {
   const text = message.replace(/\s+/g, ' ').trim();
   const cuda = /CUDA failure \d+: [^;]+?(?= ?;)/.exec(text)?.[0];
   if (cuda !== undefined) return cuda;
@@ -53,31 +53,37 @@ export function tryProvider(
   args: readonly string[],
   { tolerance, timeoutMs = 120_000 }: { tolerance: number; timeoutMs?: number },
 ): Promise<string | undefined> {
+  return runTrial<ProbeAnswer>(provider, script, args, timeoutMs).then((answer) => {
+    if (typeof answer === 'string') return answer;
+    if (!answer.ok) return gist(answer.message);
+    // JSON has no infinity.
+    if (answer.difference === null) return `${provider} computes values that are no numbers`;
+    return answer.difference > tolerance
+      ? `${provider} computes something else than the processor: largest difference ${answer.difference.toPrecision(2)} of the largest value, ${tolerance} allowed`
+      : undefined;
+  });
+}
+
+/**
+ * Runs a script in a process of its own and reads the JSON of the last line that it prints.
+ * @returns what it printed, or the reason why it printed nothing
+ */
+export function runTrial<Answer extends object>(
+  provider: GpuProvider,
+  script: string,
+  args: readonly string[],
+  timeoutMs: number,
+): Promise<Answer | string> {
   return new Promise((resolve) => {
     const options = { timeout: timeoutMs, killSignal: 'SIGKILL' } as const;
     execFile(process.execPath, [script, ...args], options, (error, stdout) => {
-      let answer: ProbeAnswer | undefined;
       try {
-        answer = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as ProbeAnswer;
+        resolve(JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Answer);
       } catch {
-        answer = undefined;
-      }
-      if (answer === undefined) {
         const how = error?.killed
           ? `gave no answer within ${timeoutMs / 1000} s`
           : `ended its process (${error?.signal ?? `exit code ${error?.code ?? 0}`})`;
         resolve(`a trial of ${provider} ${how}`);
-      } else if (!answer.ok) {
-        resolve(gist(answer.message));
-      } else if (answer.difference === null) {
-        // JSON has no infinity.
-        resolve(`${provider} computes values that are no numbers`);
-      } else if (answer.difference > tolerance) {
-        resolve(
-          `${provider} computes something else than the processor: largest difference ${answer.difference.toPrecision(2)} of the largest value, ${tolerance} allowed`,
-        );
-      } else {
-        resolve(undefined);
       }
     });
   });

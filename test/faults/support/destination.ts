@@ -8,6 +8,7 @@ import {
   startDimseServer,
 } from '../../../src/dimse/index.js';
 import type { Ending } from '../../peers/support/process.js';
+import { atEnd } from '../../peers/support/process.js';
 
 export interface KeptDestination {
   port: number;
@@ -86,6 +87,6 @@ export async function startDestination(
     },
   });
   destination.port = server.port;
-  t.after(() => server.close(0));
+  atEnd(t, () => server.close(0));
   return destination;
 }

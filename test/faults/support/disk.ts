@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { atEnd } from '../../peers/support/process.js';
 
 export interface Disk {
   folder: string;
@@ -39,7 +40,7 @@ export function disk(t: TestContext, megabytes: number): Disk | undefined {
   const loop = run('losetup', '-f', '--show', image);
   const made = loop.problem === undefined ? run('mkfs.ext4', '-q', loop.output) : loop;
   const mounted = made.problem === undefined ? run('mount', loop.output, mountPoint) : made;
-  t.after(() => {
+  atEnd(t, () => {
     // Lazily: what the test started may end after this.
     run('umount', '--lazy', mountPoint);
     if (loop.output !== '') run('losetup', '-d', loop.output);

@@ -1,6 +1,7 @@
 /** A network namespace beside the machine's own, and the line between the two, which a test can cut. */
 import { spawnSync } from 'node:child_process';
 import type { TestContext } from 'node:test';
+import { atEnd } from '../../peers/support/process.js';
 
 export interface Network {
   /** On this side; addresses of RFC 5737, which nobody routes. */
@@ -34,7 +35,7 @@ export function otherNetwork(t: TestContext, number: number): Network | undefine
     ip('-n', name, 'address', 'add', `${far}/30`, 'dev', 'line') ??
     ip('-n', name, 'link', 'set', 'lo', 'up') ??
     ip('-n', name, 'link', 'set', 'line', 'up');
-  t.after(() => {
+  atEnd(t, () => {
     ip('link', 'delete', here);
     ip('netns', 'delete', name);
   });
@@ -48,7 +49,8 @@ export function otherNetwork(t: TestContext, number: number): Network | undefine
   return {
     near,
     far,
-    there: ['ip', 'netns', 'exec', name],
+    // Not `ip netns exec`: it copies the mounts, and would hold file systems that others unmount.
+    there: ['nsenter', `--net=/run/netns/${name}`],
     cut: () => must(ip('-n', name, 'link', 'set', 'line', 'down')),
     heal: () => must(ip('-n', name, 'link', 'set', 'line', 'up')),
   };

@@ -2,6 +2,7 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Ending } from '../../peers/support/process.js';
+import { atEnd } from '../../peers/support/process.js';
 
 export interface Line {
   /** Both ends are reset after so many bytes towards the server. */
@@ -79,7 +80,7 @@ export async function startRelay(t: Ending, port: number): Promise<Relay> {
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
   relay.port = address.port;
-  t.after(async () => {
+  atEnd(t, async () => {
     for (const socket of open) socket.destroy();
     await new Promise((resolve) => server.close(resolve));
   });

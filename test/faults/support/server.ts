@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { CLI } from '../../peers/support/mcnet.js';
-import { type Ending, PEER_ENVIRONMENT } from '../../peers/support/process.js';
+import { atEnd, type Ending, PEER_ENVIRONMENT } from '../../peers/support/process.js';
 
 export interface Incarnation {
   child: ChildProcess;
@@ -49,7 +49,9 @@ export function startIncarnation(
   };
   const listening = Promise.race([
     heard,
-    exited.then(() => Promise.reject(new Error(`mcnet ended with ${child.exitCode ?? child.signalCode}`))),
+    exited.then(() =>
+      Promise.reject(new Error(`mcnet ended with ${child.exitCode ?? child.signalCode}\n${tail.join('\n')}`)),
+    ),
   ]);
   listening.catch(() => {});
   const incarnation: Incarnation = {
@@ -66,6 +68,6 @@ export function startIncarnation(
     },
     output: () => tail.join('\n'),
   };
-  t.after(() => incarnation.kill());
+  atEnd(t, () => incarnation.kill());
   return incarnation;
 }

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import type { TestContext } from 'node:test';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { QUIET_FLAGS } from './chromium.js';
-import { eventually, findProgram } from './process.js';
+import { atEnd, eventually, findProgram } from './process.js';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /** WCAG 2.2 AA and what comes before it. */
@@ -15,7 +15,7 @@ export async function startBrowser(t: TestContext): Promise<Browser> {
   const executablePath = findProgram('chromium');
   assert.ok(executablePath);
   const browser = await chromium.launch({ executablePath, headless: true, args: [...QUIET_FLAGS] });
-  t.after(() => browser.close());
+  atEnd(t, () => browser.close());
   return browser;
 }
 

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { startProgram, temporaryFolder } from './process.js';
+import { atEnd, startProgram, temporaryFolder } from './process.js';
 
 /** A browser in a container that looks up and fetches nothing of its own accord. */
 export const QUIET_FLAGS: readonly string[] = [
@@ -72,7 +72,7 @@ export async function servePage<T>(
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  t.after(() => {
+  atEnd(t, () => {
     server.close();
     server.closeAllConnections();
   });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { WebSocket } from 'undici';
-import { eventually, startProgram } from './process.js';
+import { atEnd, eventually, startProgram } from './process.js';
 
 /** A window of headless Chromium, driven by its DevTools protocol. */
 export interface Window {
@@ -27,7 +27,7 @@ export async function openWindow(t: TestContext): Promise<Window> {
     ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
     ...['--remote-debugging-port=0', `--user-data-dir=${profile}`, 'about:blank'],
   ]);
-  t.after(async () => {
+  atEnd(t, async () => {
     child.kill('SIGKILL');
     await exited;
     // Its helpers end a moment after it.
@@ -44,7 +44,7 @@ export async function openWindow(t: TestContext): Promise<Window> {
   });
   const socket = new WebSocket(page.webSocketDebuggerUrl);
   await new Promise((resolve) => socket.addEventListener('open', resolve));
-  t.after(() => socket.close());
+  atEnd(t, () => socket.close());
   const heard: string[] = [];
   const waiting = new Map<number, (message: Message) => void>();
   let last = 0;

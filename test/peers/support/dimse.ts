@@ -8,6 +8,7 @@ import {
   startDimseServer,
 } from '../../../src/dimse/index.js';
 import { type SplitFile, splitPart10 } from './part10.js';
+import { atEnd } from './process.js';
 
 export interface Receiver {
   server: DimseServer;
@@ -36,7 +37,7 @@ export async function startReceiver(
     },
     ...options,
   });
-  t.after(() => server.close(0));
+  atEnd(t, () => server.close(0));
   return { server, received, events };
 }
 

@@ -31,10 +31,19 @@ export interface McnetServer {
   kill(signal: NodeJS.Signals): Promise<number | null>;
 }
 
-/** `mcnet serve` on free ports; the configuration is YAML without `dimse` and `http`. */
-export async function startMcnet(t: TestContext, folder: string, config: string): Promise<McnetServer> {
+/**
+ * `mcnet serve` on free ports; the configuration is YAML without `dimse` and `http`.
+ * @param tls YAML of `dimse.tls` and `http.tls`
+ */
+export async function startMcnet(
+  t: TestContext,
+  folder: string,
+  config: string,
+  tls?: { dimse: string; http: string },
+): Promise<McnetServer> {
   const file = join(folder, 'mcnet.yaml');
-  const ports = 'dimse: { host: 127.0.0.1, port: 0 }\nhttp: { host: 127.0.0.1, port: 0 }\n';
+  const secured = (part: 'dimse' | 'http') => (tls ? `, tls: ${tls[part]}` : '');
+  const ports = `dimse: { host: 127.0.0.1, port: 0${secured('dimse')} }\nhttp: { host: 127.0.0.1, port: 0${secured('http')} }\n`;
   writeFileSync(file, `data: ${join(folder, 'var')}\n${ports}${config}`);
   const { child, output, exited } = startProgram(t, process.execPath, [CLI, 'serve', '--config', file]);
   const lines = (message: string) =>

@@ -8,6 +8,7 @@ import { type Config, loadConfig } from '../../../src/config/index.js';
 import * as dicom from '../../../src/dicom/index.js';
 import { openPipeline, type Pipeline } from '../../../src/pipeline/index.js';
 import { createLogger } from '../../../src/telemetry/index.js';
+import { atEnd } from './process.js';
 
 export interface Node {
   port: number;
@@ -46,7 +47,7 @@ export async function startNode(
   });
   pipeline.start();
   services.start();
-  t.after(async () => {
+  atEnd(t, async () => {
     await server.close(0);
     await services.close();
     await pipeline.close(500);

@@ -1,4 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
 import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -30,13 +32,30 @@ export function needPrograms(t: TestContext, ...names: string[]): boolean {
   return missing.length === 0;
 }
 
-export async function freePort(): Promise<number> {
+/** Connections that go out get theirs from here on: one of these could be taken while a server restarts on its port. */
+const firstOutgoingPort = 32_768;
+const firstPort = 12_000;
+
+async function isFree(port: number): Promise<boolean> {
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+  try {
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
+  }
+}
+
+/** A port that nothing listens on, and that no connection going out is given. */
+export async function freePort(): Promise<number> {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const port = randomInt(firstPort, firstOutgoingPort);
+    if (await isFree(port)) return port;
+  }
+  throw new Error('no port');
 }
 
 /** What ends when a test or a benchmark does. */
@@ -44,10 +63,38 @@ export interface Ending {
   after(work: () => unknown): void;
 }
 
+const endings = new WeakMap<Ending, (() => unknown)[]>();
+
+/**
+ * What is done when the test ends: what was asked for last comes first, so that a folder goes after the programs that
+ * write into it, and everything is done although something fails, so that nothing is left that keeps the test's process.
+ */
+export function atEnd(t: Ending, work: () => unknown): void {
+  const known = endings.get(t);
+  if (known !== undefined) {
+    known.push(work);
+    return;
+  }
+  const all = [work];
+  endings.set(t, all);
+  t.after(async () => {
+    const failures: unknown[] = [];
+    for (let next = all.pop(); next !== undefined; next = all.pop()) {
+      try {
+        await next();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  });
+}
+
 /** A folder that goes when the test ends. */
 export function temporaryFolder(t: Ending, name = 'mcnet'): string {
   const folder = mkdtempSync(join(tmpdir(), `${name}-`));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  // Processes that a program started itself may write for a moment after it has ended.
+  atEnd(t, () => rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }));
   return folder;
 }
 
@@ -103,7 +150,7 @@ export function startProgram(
   child.stdout.on('data', keep);
   child.stderr.on('data', keep);
   const exited = new Promise<number | null>((resolve) => child.on('close', resolve));
-  t.after(async () => {
+  atEnd(t, async () => {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
     await exited;
   });

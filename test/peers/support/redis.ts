@@ -28,6 +28,7 @@ function ask(port: number, text: string, tls?: Identity): Promise<string> {
     });
     socket.on('end', () => resolve(answer));
     socket.on('error', reject);
+    socket.setTimeout(10_000, () => socket.destroy(new Error(`Redis does not answer ${text}`)));
   });
 }
 

@@ -70,7 +70,7 @@ let answer: ParityAnswer;
 try {
   const engine =
     tfjs === undefined
-      ? await openEngine(name as EngineName, model)
+      ? await openEngine(name as EngineName, model, { precision: 'auto' })
       : await openTensorflowEngine(model, { packages: [tfjs] });
   answer = await compare(engine);
 } catch (error) {

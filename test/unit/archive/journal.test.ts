@@ -1,6 +1,7 @@
 /** What the journal holds of a machine that lost its power comes back, and nothing else does. */
 import assert from 'node:assert/strict';
-import { cp, open, readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { cp, open, readdir, readFile, readlink, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { segmentBytes } from '../../../src/archive/journal.js';
@@ -36,8 +37,10 @@ async function journalling(t: TestContext): Promise<{ data: string; pipeline: Pi
   const data = await temporaryFolder(t);
   const pipeline = await start(t, data);
   await receive(pipeline, sliceOf(999));
-  await eventually('a segment is ready', async () => (await segments(data)).length > 0 || undefined);
-  await new Promise(setImmediate);
+  await eventually('a segment is ready', async () => {
+    for (const path of await segments(data)) if (await isAdopted(path)) return true;
+    return undefined;
+  });
   return { data, pipeline };
 }
 
@@ -48,6 +51,16 @@ async function segments(data: string): Promise<string[]> {
     if ((await stat(path)).size === segmentBytes) ready.push(path);
   }
   return ready;
+}
+
+/** Whether the journal holds it open to write over it: until then objects are synced by themselves. */
+async function isAdopted(path: string): Promise<boolean> {
+  for (const fd of await readdir('/proc/self/fd')) {
+    if ((await readlink(`/proc/self/fd/${fd}`).catch(() => '')) !== path) continue;
+    const flags = /^flags:\s+([0-7]+)$/m.exec(await readFile(`/proc/self/fdinfo/${fd}`, 'utf8'));
+    if ((Number.parseInt(flags![1]!, 8) & 3) === constants.O_RDWR) return true;
+  }
+  return false;
 }
 
 const index = (name: string) => /^mcnet\.sqlite/.test(name);

@@ -197,7 +197,7 @@ extra: 1
       'destinations.pacs.dimse.port (line 6): is missing; expected a TCP port, a whole number from 1 to 65535',
       'destinations.both (line 7): {} is not accepted; expected exactly one of dimse and dicomweb',
       'rules[0].complete.quiet (line 12): "soon" is not accepted; expected a duration such as 500ms, 5s, 10m, 2h or 7d',
-      'extra (line 13): unknown key; known keys: aeTitle, data, models, dimse, http, access, audit, queue, redis, distribution, engine, peers, destinations, sources, pull, rules, duplicates, seriesNumber, batch, concurrency, retry, limits, disk, retention, quotas, page, log',
+      'extra (line 13): unknown key; known keys: aeTitle, data, models, dimse, http, access, audit, queue, redis, distribution, engine, precision, peers, destinations, sources, pull, rules, duplicates, seriesNumber, batch, concurrency, retry, limits, disk, retention, quotas, page, log',
       'rules[0].to[0] (line 11): "pasc" is not a destination; did you mean "pacs"?',
     ],
   );

@@ -158,6 +158,26 @@ test('a residual arrives at the right pixel with the right size, whatever stands
   }
 });
 
+test('memory that is used again, of sources and of derived files, keeps slices apart', async (t) => {
+  const corrector = await openCorrector(t, blurNetwork());
+  const sources = [7, 8, 9, 10].map((number) => syntheticPart10(image({ number })));
+  const expected: Buffer[] = [];
+  for (const bytes of sources)
+    expected.push(Buffer.from((await corrector.correct({ bytes, derivation })).file));
+  assert.ok(!expected[0]!.equals(expected[1]!), 'the slices differ');
+  const memory = new SharedArrayBuffer(Math.max(...sources.map(({ length }) => length)));
+  for (let round = 0; round < 3; round += 1) {
+    for (const [i, source] of sources.entries()) {
+      const bytes = Buffer.from(memory, 0, source.length);
+      bytes.set(source);
+      const corrected = await corrector.correct({ bytes, derivation });
+      bytes.fill(0xff);
+      assert.ok(corrected.file.equals(expected[i]!), `slice ${i + 1}, round ${round + 1}`);
+      corrected.acknowledge();
+    }
+  }
+});
+
 test('what is corrected keeps its place in the study and gets the derived identity', async (t) => {
   const corrector = await openCorrector(t, blurNetwork());
   const first = await corrector.correct({ bytes: syntheticPart10(image({ number: 7 })), derivation });

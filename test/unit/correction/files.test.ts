@@ -21,11 +21,11 @@ function slice(number: number, seed = number): Buffer {
   });
 }
 
-async function setUp(t: TestContext) {
+async function setUp(t: TestContext, manifest: Record<string, unknown> = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'mcnet-files-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const corrector = await createCorrector({
-    model: await modelFolder(t, blurNetwork()),
+    model: await modelFolder(t, blurNetwork(), manifest),
     engine: 'cpu',
     engineOptions: { threads: 1 },
     workers: 1,
@@ -130,4 +130,28 @@ test('nothing to do is no failure', async (t) => {
   const summary = await correctFiles({ paths: [join(folder, 'empty')], out, corrector, derivation });
   assert.equal(summary.files, 0);
   assert.equal(summary.failed, 0);
+});
+
+test('what the model is not made for is flagged, in the result and in the derived object', async (t) => {
+  const intended = { modality: 'MR', bodyPart: ['BRAIN'], contrast: 'T1', matrix: [128, 256] };
+  const { folder, corrector, out } = await setUp(t, { intended });
+  const path = join(folder, 'small.dcm');
+  await writeFile(path, slice(1));
+  const remarks = /matrix is 48 x 40, the model is made for 128 to 256/;
+  const summary = await correctFiles({ paths: [path], out, corrector, derivation });
+  assert.equal(summary.flagged, 1);
+  const [result] = summary.results;
+  assert.ok(result?.outcome === 'corrected');
+  assert.match(result.flags.join(), remarks);
+  assert.match((await readFile(result.output)).toString('latin1'), remarks);
+
+  const off = { maxResidual: 1, domain: 'off', onFlag: 'deliver' } as const;
+  const unchecked = await correctFiles({
+    paths: [path],
+    out: join(folder, 'off'),
+    corrector,
+    derivation,
+    safeguards: off,
+  });
+  assert.equal(unchecked.flagged, 0);
 });

@@ -86,7 +86,7 @@ test('accepted is not delivered: committed is', async (t) => {
   const turnarounds: string[] = [];
   pipeline.events.on('turnaround', ({ destination }) => turnarounds.push(destination));
   await store(3);
-  await eventually('asked', () => pacs.transactions.length === 1);
+  await eventually('asked', () => pacs.transactions.length === 1 && state() === 'corrected');
   const { uid, references } = pacs.transactions[0]!;
   assert.deepEqual(references.map(({ sopInstanceUid }) => sopInstanceUid).sort(), [...pacs.received].sort());
   assert.equal(state(), 'corrected');

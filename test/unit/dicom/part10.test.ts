@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   DicomError,
+  openWhole,
   parsePart10,
   readHeader,
   string,
@@ -108,6 +109,32 @@ test('verifyWhole finds a file that was cut anywhere', () => {
     assert.equal(error(() => verifyWhole(file.subarray(0, end))).code, 'truncated', `cut at ${end}`);
   }
   assert.equal(error(() => verifyWhole(file.subarray(0, 140))).code, 'truncated');
+});
+
+test('openWhole says what readHeader and verifyWhole say', () => {
+  const { verify, ...header } = openWhole(file);
+  assert.deepEqual(header, readHeader(file));
+  verify();
+  const outcome = (work: () => void): string => {
+    try {
+      work();
+      return 'whole';
+    } catch (thrown) {
+      assert.ok(thrown instanceof DicomError);
+      return `${thrown.code}: ${thrown.message}`;
+    }
+  };
+  for (let end = 132; end < file.length; end += 1) {
+    const cut = file.subarray(0, end);
+    assert.equal(
+      outcome(() => openWhole(cut).verify()),
+      outcome(() => {
+        readHeader(cut);
+        verifyWhole(cut);
+      }),
+      `cut at ${end}`,
+    );
+  }
 });
 
 test('writeMetaHeader makes a file of a data set as it was received', () => {

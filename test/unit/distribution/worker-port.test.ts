@@ -113,6 +113,23 @@ test('a derived instance is taken when it is the one described; the verdict is t
   assert.equal((await (await port(t, 'later')).put(described)).status, 503);
 });
 
+test('memory that is used again keeps what comes and goes at the same time apart', async (t) => {
+  const { ask, put, returned } = await port(t);
+  const path = '/dicom-web/studies/1.2/series/1.2.3/instances/1.2.3.4';
+  const bodies = Array.from({ length: 8 }, (_, i) => Buffer.alloc(990 - i, 97 + i));
+  for (let round = 0; round < 4; round += 1) {
+    returned.splice(0);
+    await Promise.all(
+      bodies.map(async (body) => {
+        const own = createHash('sha256').update(body).digest('hex');
+        assert.equal((await put({ ...described, sha256: own }, body)).status, 204);
+        assert.equal(await (await ask(path)).text(), 'a source');
+      }),
+    );
+    assert.deepEqual(returned.sort(), bodies.map((body) => `7 1.2.3.4 ${body}`).sort());
+  }
+});
+
 test('a file in the exchange folder is taken by its name, and no other file', async (t) => {
   const { put, returned, data } = await port(t);
   const { mkdirSync, existsSync } = await import('node:fs');

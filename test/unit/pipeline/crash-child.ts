@@ -56,3 +56,5 @@ const sender = async () => {
 };
 await Promise.all([sender(), sender(), sender()]);
 process.stdout.write('all sent\n');
+// A server's listening sockets keep its process alive until it is killed; the pipeline's own timers do not.
+setInterval(() => {}, 60_000);

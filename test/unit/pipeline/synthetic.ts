@@ -8,6 +8,7 @@ import type { Deliverable, Destination, Outcome, SendOptions } from '../../../sr
 import type { ObjectReader } from '../../../src/intake/index.js';
 import type { CorrectedFile, Model } from '../../../src/pipeline/index.js';
 import type { Rule } from '../../../src/series/index.js';
+import { atEnd } from '../../peers/support/process.js';
 
 export const explicitLittleEndian = '1.2.840.10008.1.2.1';
 export const mrImageStorage = '1.2.840.10008.5.1.4.1.1.4';
@@ -174,11 +175,9 @@ export const reader: ObjectReader<Header> & {
   async openLarge(file) {
     const bytes = await file.read(0, file.size);
     const header = reader.readHeader(bytes);
-    return { ...header, verify: async () => reader.verifyWhole(bytes) };
+    return { ...header, verify: async () => void walk(bytes, false) };
   },
-  verifyWhole(file) {
-    walk(file, false);
-  },
+  openWhole: (file) => ({ ...reader.readHeader(file), verify: () => void walk(file, false) }),
   writeMetaHeader,
   strings: (header, keyword) => header.get(keyword)?.split('\\') ?? [],
   itemsOf: () => [],
@@ -277,21 +276,7 @@ export const rules: Rule[] = [
   },
 ];
 
-const endings = new WeakMap<TestContext, (() => unknown)[]>();
-
-/** Runs at the end of the test; what was registered last runs first. */
-export function atEnd(t: TestContext, work: () => unknown): void {
-  const works = endings.get(t);
-  if (works !== undefined) {
-    works.push(work);
-    return;
-  }
-  const first = [work];
-  endings.set(t, first);
-  t.after(async () => {
-    for (const each of first.reverse()) await each();
-  });
-}
+export { atEnd };
 
 /** A folder that is gone when the test is over. */
 export async function temporaryFolder(t: TestContext): Promise<string> {

@@ -93,7 +93,7 @@ test('an info metric shows only what is in use now', async () => {
   metrics.model({ name: 'mcnet', version: '1.0.0', sha256: 'ab' });
   const text = (await lines(metrics)).filter((line) => line.startsWith('mcnet_engine_info{'));
   assert.deepEqual(text, [
-    'mcnet_engine_info{engine="onnxruntime",provider="cpu",device="cpu",version="1"} 1',
+    'mcnet_engine_info{engine="onnxruntime",provider="cpu",device="cpu",version="1",precision="float32"} 1',
   ]);
 });
 

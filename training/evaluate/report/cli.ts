@@ -1,15 +1,8 @@
-/**
- * Writes the report: the paper's table and figures for models that exist.
- *   node dist/training/evaluate/report/cli.js --data DIR --motion DIR [--cache training/cache] [--out training/report]
- *     --model [LABEL=]DIR ... [--traces-per-slice 12] [--slices 10] [--native-samples 20] [--matching-traces 16] [--seed 1]
- *     [--threads N] [--quick]
- * Labels L1, L1+TV and L1+TV-ft mark the paper's three; without a label a model has its own name. Test sets and figures are
- * kept in the cache: run again with another model, only that one is measured. --quick takes few slices of everything.
- */
+/** Writes the report: node dist/training/evaluate/report/cli.js --help */
 import { cpus } from 'node:os';
 import { basename, relative } from 'node:path';
-import { parseArgs } from 'node:util';
 import cliProgress from 'cli-progress';
+import { Command, InvalidArgumentError } from 'commander';
 import { SplitError, VolumeError } from '../../data/index.js';
 import { readTraces, TraceError } from '../../motion/index.js';
 import { DatasetError } from '../../simulation/index.js';
@@ -17,30 +10,49 @@ import { EvaluationError, readModelFolder } from '../model.js';
 import { runExperiment } from './experiment.js';
 import { writeReport } from './write.js';
 
-const { values } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    motion: { type: 'string' },
-    cache: { type: 'string', default: 'training/cache' },
-    out: { type: 'string', default: 'training/report' },
-    model: { type: 'string', multiple: true, default: [] },
-    'traces-per-slice': { type: 'string' },
-    slices: { type: 'string' },
-    'native-samples': { type: 'string' },
-    'matching-traces': { type: 'string' },
-    seed: { type: 'string' },
-    threads: { type: 'string' },
-    quick: { type: 'boolean', default: false },
-  },
-});
+const values = new Command('report')
+  .description(
+    'Writes the report: the paper’s table and figures for models that exist. Test sets and figures are kept in the cache: run again with another model, only that one is measured.',
+  )
+  .requiredOption('--data <folder>', 'NIfTI volumes and DICOM series')
+  .requiredOption('--motion <folder>', 'motion traces')
+  .requiredOption(
+    '--model <[label=]folder...>',
+    'models; the labels L1, L1+TV and L1+TV-ft mark the paper’s three; without a label a model has its own name',
+  )
+  .option('--cache <folder>', 'simulated slices and figures', 'training/cache')
+  .option('--out <folder>', 'report.md, results.json and figures', 'training/report')
+  .option('--traces-per-slice <count>', 'traces of each test slice (12)', whole)
+  .option('--slices <count>', 'slices of each volume (10)', whole)
+  .option('--native-samples <count>', 'native matrices of each brain-only volume (20)', whole)
+  .option('--volume-traces <count>', 'traces under which every volume moves as a whole (4)', whole)
+  .option('--matching-traces <count>', 'traces a slice for matching the severity (16)', whole)
+  .option('--seed <number>', 'seed of all draws (1)', whole)
+  .option('--threads <count>', 'worker threads, default half of the cores', whole)
+  .option('--quick', 'few slices of everything', false)
+  .parse()
+  .opts<Options>();
 
-function whole(name: keyof typeof values, otherwise: number | undefined): number | undefined {
-  const text = values[name];
-  if (typeof text !== 'string') return otherwise;
+interface Options {
+  data: string;
+  motion: string;
+  model: string[];
+  cache: string;
+  out: string;
+  tracesPerSlice?: number;
+  slices?: number;
+  nativeSamples?: number;
+  volumeTraces?: number;
+  matchingTraces?: number;
+  seed?: number;
+  threads?: number;
+  quick: boolean;
+}
+
+function whole(text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) {
-    throw new EvaluationError(`--${name}: "${text}" is not a whole number above 0`);
-  }
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError('a whole number above 0 is needed');
   return value;
 }
 
@@ -52,19 +64,14 @@ function portableCommand(models: readonly { label: string; folder: string }[]): 
   };
   const options = Object.entries(values).flatMap(([name, value]) => {
     if (['data', 'motion', 'cache', 'out', 'model', 'threads'].includes(name)) return [];
-    return value === true ? [`--${name}`] : value === false ? [] : [`--${name} ${String(value)}`];
+    const option = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    return value === true ? [option] : value === false ? [] : [`${option} ${String(value)}`];
   });
   const list = models.map(({ label, folder }) => `--model ${label}=${place(folder)}`);
   return ['node dist/training/evaluate/report/cli.js --data DIR --motion DIR', ...list, ...options].join(' ');
 }
 
 async function main(): Promise<void> {
-  if (values.data === undefined || values.motion === undefined) {
-    throw new EvaluationError(
-      'give --data (a folder of NIfTI volumes) and --motion (a folder of motion traces)',
-    );
-  }
-  if (values.model.length === 0) throw new EvaluationError('give at least one --model [LABEL=]DIR');
   const models = values.model.map((text) => {
     const sign = text.indexOf('=');
     const folder = text.slice(sign + 1);
@@ -72,13 +79,14 @@ async function main(): Promise<void> {
   });
   const { quick } = values;
   const amounts = {
-    tracesPerSlice: whole('traces-per-slice', quick ? 1 : 12)!,
-    nativeSamples: whole('native-samples', quick ? 2 : 20)!,
-    matchingTraces: whole('matching-traces', quick ? 3 : 16)!,
-    seed: whole('seed', 1)!,
+    tracesPerSlice: values.tracesPerSlice ?? (quick ? 1 : 12),
+    nativeSamples: values.nativeSamples ?? (quick ? 2 : 20),
+    volumeTraces: values.volumeTraces ?? (quick ? 1 : 4),
+    matchingTraces: values.matchingTraces ?? (quick ? 3 : 16),
+    seed: values.seed ?? 1,
   };
-  const slices = whole('slices', quick ? 4 : undefined);
-  const threads = whole('threads', undefined);
+  const slices = values.slices ?? (quick ? 4 : undefined);
+  const { threads } = values;
   const interactive = process.stderr.isTTY === true;
   let bar: cliProgress.SingleBar | undefined;
   const begun = performance.now();

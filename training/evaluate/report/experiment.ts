@@ -18,8 +18,10 @@ import {
   selectForEvaluation,
   sliceRow,
 } from '../evaluate-dataset.js';
+import { type MaskedSlice, measureHeadMasks } from '../head-masks.js';
 import { type MatchedFactor, matchFactor } from '../match-factor.js';
-import { EvaluationError, type ModelFolder, readModelFolder } from '../model.js';
+import { EvaluationError, type ModelFolder, openCorrector, readModelFolder } from '../model.js';
+import { type SeveritySummary, severityRows, summariseSeverity } from '../severity.js';
 import type { SliceFigures } from '../similarity.js';
 
 /** `x8`: traces times eight as in the paper. `matched`: times the factor that gives the paper's corrupted SSIM. */
@@ -59,6 +61,8 @@ export interface ExperimentOptions {
   readonly slices?: number;
   /** Samples of native matrices of each brain-only test volume (heads give four times as many); default 20. */
   readonly nativeSamples?: number;
+  /** Traces under which every test volume moves as a whole; default 4. */
+  readonly volumeTraces?: number;
   /** Traces a slice for finding the matched factor; default 16. */
   readonly matchingTraces?: number;
   readonly seed?: number;
@@ -80,6 +84,17 @@ export interface Experiment {
     readonly rows: readonly SliceRow[];
     readonly clean: readonly SliceRow[];
   };
+  /** The paper's slices of volumes that moved as a whole, by all six degrees of freedom. */
+  readonly sixDegree: {
+    readonly digest: string;
+    readonly traces: TraceSet;
+    readonly factor: number;
+    readonly rows: readonly SliceRow[];
+  };
+  /** Of the first headline with translation, for each model: the head's SSIM by how wide its mask is. */
+  readonly headMasks: readonly (readonly MaskedSlice[])[];
+  /** The server's estimate of severity, with one of the models, against the truth. */
+  readonly severity: SeveritySummary & { readonly model: string };
   readonly seed: number;
   readonly tracesPerSlice: number | null;
 }
@@ -231,22 +246,55 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
   }
 
   options.onStage?.('native matrices');
-  const nativeSet = tracesOf('unseen') === undefined ? 'paper' : 'unseen';
-  const dataset = await simulate(
+  const bestSet = tracesOf('unseen') === undefined ? 'paper' : 'unseen';
+  const mixed = await simulate(
     mixedRecipe({
       part: 'test',
-      traces: nativeSet,
+      traces: bestSet,
       samplesPerVolume: options.nativeSamples ?? 20,
       seed,
     }),
-    tracesOf(nativeSet)!,
+    tracesOf(bestSet)!,
   );
   const native = {
-    digest: dataset.digest,
-    rows: await measureCached(dataset, 'corrupted', models, options),
-    clean: await measureCached(dataset, 'clean', models, options),
+    digest: mixed.digest,
+    rows: await measureCached(mixed, 'corrupted', models, options),
+    clean: await measureCached(mixed, 'clean', models, options),
   };
-  dataset.close();
+  mixed.close();
+
+  options.onStage?.('six-degree motion of whole volumes');
+  const motion = 'rotation+translation';
+  const { factor } = factors.find((found) => found.motion === motion)!;
+  const moving = await simulate(
+    paperRecipe({
+      part: 'test',
+      traces: bestSet,
+      motion,
+      factor,
+      seed,
+      rigid: true,
+      tracesPerSlice: options.volumeTraces ?? 4,
+      ...(options.slices === undefined ? {} : { slices: options.slices }),
+    }),
+    tracesOf(bestSet)!,
+  );
+  const sixDegree = {
+    digest: moving.digest,
+    traces: bestSet,
+    factor,
+    rows: await measureCached(moving, 'corrupted', models, options),
+  } as const;
+  moving.close();
+
+  options.onStage?.('width of the head’s mask');
+  const headMasks = await headMasksOf(
+    conditions.find((condition) => condition.motion === motion)!,
+    models,
+    options,
+  );
+
+  options.onStage?.('estimate of severity');
   return {
     models,
     split,
@@ -254,9 +302,62 @@ export async function runExperiment(options: ExperimentOptions): Promise<Experim
     conditions,
     clean: clean!,
     native,
+    sixDegree,
+    headMasks,
+    severity: await validateSeverity(conditions[0]!, models.at(-1)!),
     seed,
     tracesPerSlice: options.tracesPerSlice ?? null,
   };
+}
+
+/** Slices on which masks of several widths are compared. */
+const MASK_SLICES = 360;
+
+/** Kept in the cache by data set and model. */
+async function headMasksOf(
+  condition: MeasuredCondition,
+  models: readonly LabelledModel[],
+  options: ExperimentOptions,
+): Promise<MaskedSlice[][]> {
+  const dataset = openCondition(condition);
+  const measured: MaskedSlice[][] = [];
+  try {
+    for (const model of models) {
+      const name = `${dataset.digest.slice(0, 16)}-masks-${model.sha256.slice(0, 16)}-v${MEASURE_VERSION}.json`;
+      const file = join(options.cache, 'figures', name);
+      if (!existsSync(file)) {
+        const corrector = await openCorrector(model, options.threads ?? 2);
+        try {
+          const slices = await measureHeadMasks(dataset, corrector, MASK_SLICES, options.onProgress);
+          writeWhole(file, JSON.stringify(slices));
+        } finally {
+          await corrector.close();
+        }
+      }
+      measured.push(JSON.parse(readFileSync(file, 'utf8')) as MaskedSlice[]);
+    }
+  } finally {
+    dataset.close();
+  }
+  return measured;
+}
+
+/** Motion-free slices whose severity is estimated after motion of five strengths. */
+const SEVERITY_SLICES = 120;
+
+async function validateSeverity(
+  condition: MeasuredCondition,
+  model: LabelledModel,
+): Promise<Experiment['severity']> {
+  const dataset = openCondition(condition);
+  const corrector = await openCorrector(model);
+  try {
+    const rows = await severityRows(dataset, corrector, SEVERITY_SLICES);
+    return { model: model.label, ...summariseSeverity(rows) };
+  } finally {
+    await corrector.close();
+    dataset.close();
+  }
 }
 
 /** The data set of a condition, to look at its slices again. */

@@ -1,6 +1,6 @@
 import { GROUP_NAMES, spreadOf } from '../summary.js';
 import { headline } from './charts.js';
-import type { Experiment, MeasuredCondition } from './experiment.js';
+import type { Experiment, LabelledModel, MeasuredCondition } from './experiment.js';
 import { PAPER_TABLE } from './paper.js';
 import {
   type Comparison,
@@ -327,6 +327,12 @@ export function reportMarkdown(
     add(`### ${conditionName(condition)}`, conditionTable(rows, condition));
   }
 
+  add('## What the width of the head’s mask decides');
+  add(
+    'All figures above are inside the head of the clean slice (above a tenth of its 99.5th percentile, largest component, holes filled) dilated by 3 pixels. A wider mask counts more of the dark rim, which motion fills with ghosts and any network blanks: gains grow with it, and say less about the head. Rotation and translation, the headline’s slices:',
+    maskTable(models, rows),
+  );
+
   add('## Paired tests');
   add(
     'Two-sided. Slices of one subject are alike, so the tests over the subjects’ means are the ones to believe. Wilcoxon’s is exact for the subjects.',
@@ -400,35 +406,100 @@ export function reportMarkdown(
   add('## Native matrices');
   add(
     'Test subjects, all three planes, matrices from 128 to 256, noise, a synthetic scalp on half of the brain-only slices, mild to severe motion, measured and synthetic traces: what a server meets.',
+    groupTable(models, (model) => {
+      const native = rows.find((candidate) => candidate.model === model.label)?.nativeMatrices;
+      return native && { ...native, all: native.moving };
+    }),
+  );
+
+  add('## Six-degree motion of whole volumes');
+  const { sixDegree } = experiment;
+  add(
+    `The same test subjects, resampled to 128³ and moved as a whole by all six parameters of the ${sixDegree.traces} traces times ${sixDegree.factor} (3D NuFFT, one pose for each plane of the outer phase encoding), of which the paper keeps those within the plane. No network was trained on such motion.`,
+    groupTable(models, (model) => rows.find((candidate) => candidate.model === model.label)?.sixDegree),
+  );
+
+  add('## The estimate of severity');
+  const { severity } = experiment;
+  add(
+    `What the server estimates of a slice without a reference (\`src/inference/severity.ts\`, here with ${severity.model}), against 1 − SSIM with the motion-free slice: ${severity.slices} slices of ${severity.subjects} test subjects, generated traces times the factors below. Inside the head r = ${fixed(severity.head.pearson)} (Spearman ${fixed(severity.head.spearman)}), whole slice r = ${fixed(severity.whole.pearson)} (${fixed(severity.whole.spearman)}); mean error inside the head ${fixed(severity.meanAbsoluteError)}.`,
     markdownTable(
-      ['', 'slices', 'SSIM before', 'after', 'head before', 'after', 'gain, head', 'improved'],
-      models.flatMap((model) => {
-        const native = rows.find((candidate) => candidate.model === model.label)?.nativeMatrices;
-        if (native === undefined) return [];
-        return (
-          [
-            ['all', native.moving],
-            ['brain-only', native.brainOnly],
-            ['scalp-on', native.scalpOn],
-          ] as const
-        ).flatMap(([name, figures]) =>
-          figures === null
-            ? []
-            : [
-                [
-                  `${model.label}, ${name}`,
-                  String(figures.slices),
-                  spread(figures.ssimCorrupted, figures.sdCorrupted),
-                  spread(figures.ssimCorrected, figures.sdCorrected),
-                  spread(figures.headSsimCorrupted, figures.headSdCorrupted),
-                  spread(figures.headSsimCorrected, figures.headSdCorrected),
-                  signed(figures.headSsimGain),
-                  `${(100 * figures.improved).toFixed(0)} %`,
-                ],
-              ],
-        );
-      }),
+      ['motion times', '1 − SSIM, head', 'estimate'],
+      severity.bySeverity.map(({ factor, lostInHead, estimate }) => [
+        factor === 0 ? 'none' : String(factor),
+        fixed(lostInHead),
+        fixed(estimate),
+      ]),
     ),
   );
   return `${parts.join('\n\n')}\n`;
+}
+
+/** Figures of all subjects and of both kinds apart, a line each, for every model. */
+function groupTable(
+  models: readonly LabelledModel[],
+  figuresOf: (
+    model: LabelledModel,
+  ) =>
+    | Readonly<Record<'all', GroupFigures> & Record<'brainOnly' | 'scalpOn', GroupFigures | null>>
+    | undefined,
+): string {
+  return markdownTable(
+    ['', 'slices', 'SSIM before', 'after', 'head before', 'after', 'gain, head', 'improved'],
+    models.flatMap((model) => {
+      const groups = figuresOf(model);
+      if (groups === undefined) return [];
+      return (
+        [
+          ['all', groups.all],
+          ['brain-only', groups.brainOnly],
+          ['scalp-on', groups.scalpOn],
+        ] as const
+      ).flatMap(([name, figures]) =>
+        figures === null
+          ? []
+          : [
+              [
+                `${model.label}, ${name}`,
+                String(figures.slices),
+                spread(figures.ssimCorrupted, figures.sdCorrupted),
+                spread(figures.ssimCorrected, figures.sdCorrected),
+                spread(figures.headSsimCorrupted, figures.headSdCorrupted),
+                spread(figures.headSsimCorrected, figures.headSdCorrected),
+                signed(figures.headSsimGain),
+                `${(100 * figures.improved).toFixed(0)} %`,
+              ],
+            ],
+      );
+    }),
+  );
+}
+
+function maskTable(models: readonly LabelledModel[], rows: readonly ResultRow[]): string {
+  const lines = models.flatMap((model) => {
+    const masks = rows.find((candidate) => candidate.model === model.label)?.headMasks;
+    if (masks === undefined) return [];
+    return (['all', 'brainOnly', 'scalpOn'] as const).flatMap((group) => {
+      const figures = masks[group];
+      if (figures === null) return [];
+      const name = { all: 'all', brainOnly: 'brain-only', scalpOn: 'scalp-on' }[group];
+      return [
+        [
+          `${model.label}, ${name}`,
+          ...figures.map(
+            ({ headSsimCorrupted: before, headSsimCorrected: after, headSsimGain }) =>
+              `${fixed(before)} → ${fixed(after)} (${signed(headSsimGain)})`,
+          ),
+        ],
+      ];
+    });
+  });
+  const first = rows[0]?.headMasks.all ?? [];
+  return markdownTable(
+    [
+      '',
+      ...first.map(({ dilation, share }) => `${dilation} pixels, ${(100 * share).toFixed(0)} % of the slice`),
+    ],
+    lines,
+  );
 }

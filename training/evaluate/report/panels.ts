@@ -28,7 +28,7 @@ export function chooseExamples(rows: readonly SliceRow[]): SliceRow[] {
   });
 }
 
-/** The motion of a sample: rotation in degrees and both translations in mm, over the phase-encode lines. */
+/** The motion of a sample within its plane: rotation in degrees and both translations in mm, over the phase-encode lines. */
 export function trajectoryPanel(
   sample: SampleRecord,
   traces: readonly MotionTrace[],
@@ -38,7 +38,7 @@ export function trajectoryPanel(
   if (trace === undefined || sample.motion === 'none') return null;
   const poses = inPlanePoses(trace, {
     plane: sample.plane,
-    motion: sample.motion,
+    motion: sample.motion === 'rotation' ? 'rotation' : 'rotation+translation',
     factor: sample.factor,
     lines: phaseEncodeLines(sample.rows, sample.columns, sample.direction),
     ...(sample.window === null ? {} : { window: sample.window }),

@@ -1,6 +1,8 @@
 import type { MotionKind } from '../../motion/index.js';
 import type { SliceRow } from '../evaluate-dataset.js';
+import { type MaskFigures, maskFigures } from '../head-masks.js';
 import { type PairedTTest, pairedTTest, type TestResult, wilcoxonSignedRank } from '../paired-tests.js';
+import type { SeveritySummary } from '../severity.js';
 import { type CoverageGroup, inGroup, type Measure, spreadOf, summarise } from '../summary.js';
 import type { Experiment, MeasuredCondition, Protocol, TraceSet } from './experiment.js';
 
@@ -77,6 +79,23 @@ export interface ResultRow extends GroupFigures {
     readonly scalpOn: GroupFigures | null;
     readonly motionFree: GroupedHarm;
   };
+  /** Whole volumes moved by all six degrees of freedom, times the factor of rotation and translation. */
+  readonly sixDegree: {
+    readonly traces: TraceSet;
+    readonly factor: number;
+    readonly all: GroupFigures;
+    readonly brainOnly: GroupFigures | null;
+    readonly scalpOn: GroupFigures | null;
+    readonly datasetSha256: string;
+  };
+  /** The head's SSIM by how wide its mask is, of the headline of rotation and translation. */
+  readonly headMasks: {
+    readonly all: readonly MaskFigures[];
+    readonly brainOnly: readonly MaskFigures[] | null;
+    readonly scalpOn: readonly MaskFigures[] | null;
+  };
+  /** The server's estimate of severity with this model against the truth; null for models that it was not tried with. */
+  readonly severityEstimate: SeveritySummary | null;
   readonly modelSha256: string;
   readonly datasetSha256: string;
 }
@@ -172,7 +191,7 @@ function groupedHarm(rows: readonly SliceRow[], model: number): GroupedHarm {
 
 /** Every model in every condition. */
 export function resultRows(experiment: Experiment): ResultRow[] {
-  const { models, conditions, native } = experiment;
+  const { models, conditions, native, sixDegree: volumes } = experiment;
   const baseline = models.findIndex((model) => model.label === 'L1');
   return models.flatMap((model, place) => {
     const motionFree = groupedHarm(experiment.clean, place);
@@ -182,6 +201,22 @@ export function resultRows(experiment: Experiment): ResultRow[] {
       scalpOn: groupFigures(native.rows, 'head', place),
       motionFree: groupedHarm(native.clean, place),
     };
+    const sixDegree = {
+      traces: volumes.traces,
+      factor: volumes.factor,
+      all: groupFigures(volumes.rows, 'all', place)!,
+      brainOnly: groupFigures(volumes.rows, 'brain', place),
+      scalpOn: groupFigures(volumes.rows, 'head', place),
+      datasetSha256: volumes.digest,
+    };
+    const masked = experiment.headMasks[place]!;
+    const headMasks = {
+      all: maskFigures(masked, 'all')!,
+      brainOnly: maskFigures(masked, 'brain'),
+      scalpOn: maskFigures(masked, 'head'),
+    };
+    const { model: tried, ...summary } = experiment.severity;
+    const severityEstimate = tried === model.label ? summary : null;
     return conditions.map(
       (condition): ResultRow => ({
         model: model.label,
@@ -196,6 +231,9 @@ export function resultRows(experiment: Experiment): ResultRow[] {
         versusL1: baseline < 0 || baseline === place ? null : comparisons(condition, place, baseline),
         motionFree,
         nativeMatrices,
+        sixDegree,
+        headMasks,
+        severityEstimate,
         modelSha256: model.sha256,
         datasetSha256: condition.digest,
       }),

@@ -8,10 +8,13 @@ const networks: Record<string, NetworkConfig> = {
   plain: { width: 4, levels: 3, maximumWidth: 512, stem: 'plain', residual: true },
   direct: { width: 4, levels: 3, maximumWidth: 8, stem: 'plain', residual: false },
   half: { width: 4, levels: 3, maximumWidth: 512, stem: 'half', residual: true },
+  bare: { width: 4, levels: 3, maximumWidth: 512, stem: 'plain', normalisation: 'none', residual: true },
+  'two-stage': { width: 4, levels: 2, maximumWidth: 512, stem: 'plain', stages: 2, residual: true },
 };
 const losses: Record<string, LossConfig> = {
   L1: { l1: 1, tv: 0, tvReduction: 'mean', ssim: 0 },
   'L1 + TV + SSIM': { l1: 1, tv: 0.5, tvReduction: 'sum', ssim: 0.2 },
+  'L1 + SSIM, mostly of the head': { l1: 1, tv: 0, tvReduction: 'mean', ssim: 0.2, outside: 0.1 },
 };
 const steps = 5;
 
@@ -26,6 +29,22 @@ for (const [networkName, network] of Object.entries(networks)) {
       }
     });
   }
+}
+
+/** Large enough for channels in blocks on the first level. */
+const blocked: Record<string, NetworkConfig> = {
+  'with batch normalisation': { width: 16, levels: 2, maximumWidth: 32, stem: 'plain', residual: true },
+  bare: { width: 16, levels: 2, maximumWidth: 32, stem: 'plain', normalisation: 'none', residual: true },
+};
+
+for (const [name, network] of Object.entries(blocked)) {
+  test(`channels in blocks, ${name}: compiled steps agree with TensorFlow.js' cpu backend`, async () => {
+    const size = { rows: 32, columns: 32 };
+    const expected = await eagerSteps(network, losses.L1!, 1, size);
+    const compiled = await compile(network, losses.L1!, 1, expected.start, { size });
+    await assertSteps(compiled, expected);
+    await compiled.session.release();
+  });
 }
 
 describe('steps in a loop', () => {

@@ -19,8 +19,8 @@ import {
 } from '../../network/index.js';
 
 // tfjs-backend-cpu 4.22 computes ResizeNearestNeighborGrad wrongly for more than one image: compare with one.
-const rows = 24;
-const columns = 16;
+const small = { rows: 24, columns: 16 };
+type Size = typeof small;
 const learningRate = 1e-4;
 /** Relative; the moments are sums in which much cancels, and their rounding grows from step to step. */
 const tolerance = (name: string, step: number) => (/\/[mv]$/.test(name) ? 1e-4 * step : 1e-5);
@@ -29,6 +29,7 @@ export interface CompileOptions extends SessionOptions {
   lowering?: Lowering;
   /** The step in a loop. */
   repeated?: boolean;
+  size?: Size;
 }
 
 /** What a step should give: its results and every variable after it. */
@@ -42,9 +43,11 @@ export async function eagerSteps(
   network: NetworkConfig,
   loss: LossConfig,
   count: number,
+  size: Size = small,
 ): Promise<{ start: Map<string, Float32Array>; images: Images; expected: ExpectedStep[] }> {
   await tf.setBackend('cpu');
-  const images = randomImages(1);
+  const images = randomImages(1, 1, size);
+  const shape: [number, number, number, number] = [1, size.rows, size.columns, 1];
   const eager = createTrainer(network, 7);
   const start = randomStart(eager);
   const expected: ExpectedStep[] = [];
@@ -53,8 +56,8 @@ export async function eagerSteps(
     const results = tf.tidy(() => {
       const result = eager.step(
         {
-          corrupted: tf.tensor4d(images.corrupted, [1, rows, columns, 1]),
-          clean: tf.tensor4d(images.clean, [1, rows, columns, 1]),
+          corrupted: tf.tensor4d(images.corrupted, shape),
+          clean: tf.tensor4d(images.clean, shape),
           rate: tf.scalar(factors.rate),
           epsilon: tf.scalar(factors.epsilon),
         },
@@ -117,11 +120,11 @@ export async function compile(
   loss: LossConfig,
   batch: number,
   start: ReadonlyMap<string, Float32Array>,
-  { lowering = 'cpu', repeated = false, ...options }: CompileOptions = {},
+  { lowering = 'cpu', repeated = false, size = small, ...options }: CompileOptions = {},
 ): Promise<{ session: StepSession; state: StepState }> {
   const one = withTracing((tracer) => {
     const trainer = createTrainer(network, 7);
-    const shape = [batch, rows, columns, 1];
+    const shape = [batch, size.rows, size.columns, 1];
     return captureStep(
       tracer,
       trainer.variables,
@@ -145,7 +148,7 @@ export function stepInputs(images: Images, step: number): Record<string, Float32
   return { ...images, rate: Float32Array.of(rate), epsilon: Float32Array.of(epsilon) };
 }
 
-export function randomImages(count: number, seed = 1): Images {
+export function randomImages(count: number, seed = 1, { rows, columns }: Size = small): Images {
   const random = generator(seed);
   const clean = Float32Array.from({ length: count * rows * columns }, random);
   const corrupted = clean.map((value) => value + 0.3 * (random() - 0.5));

@@ -6,9 +6,13 @@ import {
   Adam,
   adamFactors,
   buildNetwork,
+  canGrow,
   channelsOf,
   computeLoss,
+  growWeights,
   meanSsim,
+  type NetworkConfig,
+  networkVariables,
   paperNetwork,
   sizeMultiple,
   ssimWindow,
@@ -23,6 +27,16 @@ before(async () => {
 function randomImage(rows: number, columns: number, seed: number): Float32Array {
   const random = createRandom(seed, 'image');
   return Float32Array.from({ length: rows * columns }, () => random.uniform());
+}
+
+function shaken(config: NetworkConfig, seed: number): tf.LayersModel {
+  const network = buildNetwork(config, seed);
+  const random = createRandom(seed, 'weights');
+  for (const variable of Object.values(networkVariables(network))) {
+    const values = variable.dataSync<'float32'>().map((value) => value + 0.1 * random.between(0.1, 1));
+    tf.tidy(() => variable.assign(tf.tensor(values, variable.shape)));
+  }
+  return network;
 }
 
 describe('MC-Net', () => {
@@ -52,6 +66,111 @@ describe('MC-Net', () => {
     });
   });
 
+  test('without a normalisation: a bias instead, and a slice by itself is what it is in a batch', () => {
+    const config = { width: 4, levels: 3, maximumWidth: 512, stem: 'plain', residual: false } as const;
+    const network = buildNetwork({ ...config, normalisation: 'none' }, 1);
+    assert.ok(network.layers.every((layer) => !layer.getClassName().includes('Normalization')));
+    assert.ok(network.getLayer('down0_1_conv').getWeights().length === 2);
+    tf.tidy(() => {
+      const images = tf.randomUniform([3, 16, 16, 1], 0, 1, 'float32', 5) as tf.Tensor4D;
+      const together = network.apply(images, { training: true }) as tf.Tensor4D;
+      const alone = network.apply(images.slice([1], [1]), { training: true }) as tf.Tensor4D;
+      const difference = together.slice([1], [1]).sub(alone).abs().max().dataSync()[0]!;
+      assert.ok(difference < 1e-6, `${difference}`);
+    });
+    network.dispose();
+  });
+
+  test('a second U-Net sees the image beside the first one’s correction, and adds to it', () => {
+    const config = { width: 4, levels: 2, maximumWidth: 512, stem: 'plain', residual: true } as const;
+    const network = shaken({ ...config, stages: 2 }, 1);
+    const first = tf.model({ inputs: network.inputs, outputs: network.getLayer('output').output });
+    tf.tidy(() => {
+      const image = tf.randomUniform([1, 8, 8, 1], 0, 1, 'float32', 5);
+      const residual = first.predict(image) as tf.Tensor;
+      const seen = network.getLayer('stage2_input').output as tf.SymbolicTensor;
+      const given = tf.model({ inputs: network.inputs, outputs: seen }).predict(image) as tf.Tensor;
+      const expected = tf.concat([image, image.add(residual)], 3);
+      assert.ok(given.sub(expected).abs().max().dataSync()[0]! < 1e-6);
+      const added = tf.model({
+        inputs: network.inputs,
+        outputs: network.getLayer('stage2_output').output,
+      });
+      const sum = residual.add(added.predict(image) as tf.Tensor);
+      const output = network.predict(image) as tf.Tensor;
+      assert.ok(output.sub(sum).abs().max().dataSync()[0]! < 1e-6);
+      assert.ok(output.sub(residual).abs().max().dataSync()[0]! > 1e-3);
+    });
+  });
+
+  const small: NetworkConfig = { width: 4, levels: 3, maximumWidth: 512, stem: 'plain', residual: true };
+  const growths: Record<string, [NetworkConfig, NetworkConfig]> = {
+    'twice as wide': [small, { ...small, width: 8 }],
+    'three times as wide, without normalisation': [
+      { ...small, normalisation: 'none' },
+      { ...small, normalisation: 'none', width: 12 },
+    ],
+    'twice as wide, half stem': [
+      { ...small, stem: 'half' },
+      { ...small, stem: 'half', width: 8 },
+    ],
+    'one stage more': [small, { ...small, stages: 2 }],
+    'a wider network of two stages': [
+      { ...small, stages: 2 },
+      { ...small, stages: 2, width: 8 },
+    ],
+    'both at once': [
+      { ...small, normalisation: 'none' },
+      { ...small, normalisation: 'none', stages: 3, width: 8 },
+    ],
+  };
+  for (const [title, [from, to]] of Object.entries(growths)) {
+    test(`grown, it computes what it did: ${title}`, () => {
+      assert.ok(canGrow(from, to));
+      const [network, larger] = [shaken(from, 1), buildNetwork(to, 2)];
+      const values = new Map(
+        Object.entries(networkVariables(network)).map(([name, variable]) => [
+          name,
+          variable.dataSync<'float32'>(),
+        ]),
+      );
+      const variables = networkVariables(larger);
+      const shapes = Object.entries(variables).map(([name, { shape }]) => ({ name, shape }));
+      for (const [name, weights] of growWeights(from, values, to, shapes, 3)) {
+        assert.ok(weights, name);
+        tf.tidy(() => variables[name]!.assign(tf.tensor(weights, variables[name]!.shape)));
+      }
+      tf.tidy(() => {
+        const images = tf.randomUniform([2, 16, 24, 1], 0, 1, 'float32', 5) as tf.Tensor4D;
+        const [before, after] = [network.predict(images), larger.predict(images)] as [tf.Tensor, tf.Tensor];
+        const scale = before.abs().max().dataSync()[0]!;
+        assert.ok(scale > 0.01);
+        assert.ok(after.sub(before).abs().max().dataSync()[0]! < 1e-5 * scale);
+      });
+      // Copies that what follows reads alike would stay alike.
+      if (to.width > from.width) {
+        const kernel = larger.getLayer('down0_2_conv').getWeights()[0]!.dataSync();
+        const reads = (input: number) => kernel[input * to.width]!;
+        assert.notEqual(reads(0), reads(from.width));
+      }
+    });
+  }
+
+  test('what is no larger network of the same kind is not grown into', () => {
+    const refused: NetworkConfig[] = [
+      { ...small, width: 6 },
+      { ...small, width: 2 },
+      { ...small, levels: 4 },
+      { ...small, normalisation: 'none' },
+      { ...small, width: 8, maximumWidth: 16 },
+      { ...small, residual: false },
+    ];
+    for (const to of refused) assert.ok(!canGrow(small, to), JSON.stringify(to));
+    assert.ok(!canGrow({ ...small, stages: 2 }, small));
+    assert.ok(!canGrow({ ...small, residual: false }, { ...small, residual: false, stages: 2 }));
+    assert.ok(canGrow(small, small));
+  });
+
   test('the first weights are He-normal as TensorFlow.js draws it: truncated at two deviations', () => {
     const network = buildNetwork({ ...paperNetwork, levels: 2 }, 3);
     const kernel = network.getLayer('down1_2_conv').getWeights()[0]!;
@@ -78,7 +197,7 @@ describe('Adam', () => {
       tf.tidy(() => {
         const { rate, epsilon } = adamFactors(0.01, step);
         const { grads } = tf.variableGrads(() => objective(ours), [ours]);
-        adam.apply(grads, tf.scalar(rate), tf.scalar(epsilon));
+        adam.apply([grads[ours.name]!], tf.scalar(rate), tf.scalar(epsilon));
       });
       const [expected, actual] = [reference.dataSync<'float32'>(), ours.dataSync<'float32'>()];
       for (const [i, value] of actual.entries()) {

@@ -6,6 +6,7 @@ import { after, test } from 'node:test';
 import { type Coverage, createRandom } from '../../data/index.js';
 import { generateTrace } from '../../motion/index.js';
 import { duration, estimateLines } from '../../reproduce/estimate.js';
+import { imagesOf } from '../../reproduce/models.js';
 import { parseReproduceOptions } from '../../reproduce/options.js';
 import { fullPlan, quickPlan } from '../../reproduce/plan.js';
 import { sizeOf, trainingSets } from '../../reproduce/sets.js';
@@ -43,7 +44,7 @@ const runsOf = (plan = fullPlan(), found: typeof factors = factors) =>
   planRuns(plan, trainingSets(plan, inputs, found), folder);
 
 test('the plan holds the paper’s variants and the product’s network', () => {
-  const [l1, tv, fine, product] = runsOf();
+  const [l1, tv, fine, beginning, product] = runsOf();
   assert.deepEqual(l1!.config.network, {
     width: 32,
     levels: 5,
@@ -58,11 +59,21 @@ test('the plan holds the paper’s variants and the product’s network', () => 
   assert.equal(fine!.from, l1);
   assert.equal(tv!.from, undefined);
   assert.equal(product!.config.network.width, 16);
+  assert.equal(product!.from, beginning);
+  assert.deepEqual({ ...beginning!.config.network, stages: 2 }, product!.config.network);
+  assert.deepEqual([beginning!.plan.beginning, product!.plan.beginning], [true, undefined]);
   assert.deepEqual(
     product!.sets.training.map(({ recipe, volumes }) => `${recipe.name} ${volumes.map(({ name }) => name)}`),
-    ['mixed a,b', 'mixed phantom-1500', 'paper a,b', 'paper a,b', 'paper b'],
+    ['mixed a,b', 'mixed phantom-1500', 'paper a,b', 'paper a,b', 'severe a,b'],
   );
   assert.equal(l1!.config.epochs, 100);
+});
+
+test('a model’s manifest says on which matrices and planes it was trained', () => {
+  const [paper, , , , product] = runsOf();
+  const images = (run: typeof paper) => imagesOf(run!.sets.training.map(({ recipe }) => recipe));
+  assert.deepEqual(images(paper), { matrix: [128, 128], planes: ['sagittal'] });
+  assert.deepEqual(images(product), { matrix: [128, 256], planes: ['axial', 'coronal', 'sagittal'] });
 });
 
 test('a run is another one for other data, another seed or another start; more minutes go on with the same', () => {

@@ -12,15 +12,18 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { type CatalogueEntry, createRandom, renderPhantom, writeNifti } from '../../data/index.js';
-import { generateTrace, type MotionTrace } from '../../motion/index.js';
+import { type CatalogueEntry, createRandom, readNifti, renderPhantom, writeNifti } from '../../data/index.js';
+import { generateTrace, inPlanePoses, type MotionTrace } from '../../motion/index.js';
 import {
+  corruptSlice,
   type Dataset,
   makeDataset,
   mixedRecipe,
   openDataset,
   paperRecipe,
+  prepareSlice,
   samplesByShape,
+  severeRecipe,
   simulateVolume,
 } from '../../simulation/index.js';
 
@@ -99,7 +102,6 @@ test('stored images are those simulated, to 16 bits', async () => {
   });
   const dataset = await makeDataset({ recipe, volumes, traces, cache: join(folder, 'stack'), workers: 2 });
   assert.equal(dataset.samples.length, 2 * 3 * 2);
-  const { readNifti } = await import('../../data/index.js');
   const made = [...simulateVolume(recipe, readNifti(volumes[0]!.file), 'head', traces)];
   made.forEach((sample, i) => {
     const { clean, corrupted } = dataset.read(i);
@@ -158,4 +160,81 @@ test('a volume that cannot be used stops the simulation by name and leaves no sh
   assert.deepEqual(left, []);
   assert.ok(existsSync(cache));
   rmSync(folder, { recursive: true });
+});
+
+test('severe slices: none twice, as strong as the paper’s, more of heads', () => {
+  const recipe = severeRecipe({
+    part: 'training',
+    traces: 'paper',
+    samplesPerVolume: { brain: 6, head: 30 },
+    seed: 5,
+  });
+  const facts = (['brain', 'head'] as const).map((coverage) => {
+    const volume = {
+      ...renderPhantom({ seed: 1, ...size, brainOnly: coverage === 'brain' }),
+      name: coverage,
+    };
+    return [...simulateVolume(recipe, volume, coverage, traces)].map((sample) => sample.facts);
+  });
+  assert.deepEqual(
+    facts.map((all) => all.length),
+    [6, 30],
+  );
+  const all = facts.flat();
+  assert.equal(new Set(all.map(({ position }) => position)).size, all.length);
+  assert.ok(all.every(({ rows, columns }) => rows === 128 && columns === 128));
+  const moved = all.filter(({ motion }) => motion !== 'none');
+  assert.ok(moved.length > 30);
+  assert.ok(moved.every(({ factor }) => Math.abs(factor) >= 12 && Math.abs(factor) <= 27));
+  assert.ok(all.filter(({ plane }) => plane === 'sagittal').length > all.length / 2);
+});
+
+test('six-degree motion of whole volumes: slices of the moved cube', async () => {
+  const recipe = paperRecipe({
+    part: 'test',
+    traces: 'paper',
+    motion: 'rotation+translation',
+    factor: 12,
+    matrix: 32,
+    slices: 3,
+    tracesPerSlice: 2,
+    rigid: true,
+  });
+  const volume = { ...renderPhantom({ seed: 1, ...size, brainOnly: false }), name: 'phantom' };
+  const samples = (own: readonly MotionTrace[]) => [...simulateVolume(recipe, volume, 'head', own)];
+  const all = samples(traces);
+  assert.equal(all.length, 6);
+  assert.deepEqual(new Set(all.map(({ facts }) => facts.motion)), new Set(['six-degree']));
+  assert.equal(new Set(all.map(({ clean }) => clean)).size, 3, 'each slice has all traces');
+  assert.deepEqual(
+    samples(traces).map(({ corrupted }) => corrupted),
+    all.map(({ corrupted }) => corrupted),
+  );
+
+  // What moves within the plane alone is what the simulation of single slices makes of it.
+  const within = traces.map((trace) => ({
+    ...trace,
+    parameters: trace.parameters.map((value, i) => ([1, 2, 3].includes(i % 6) ? value : 0)),
+  }));
+  for (const { clean, corrupted, facts } of samples(within)) {
+    const { rows, columns, pixel, direction } = facts;
+    const poses = inPlanePoses(within.find(({ name }) => name === facts.trace)!, {
+      plane: 'sagittal',
+      motion: 'rotation+translation',
+      factor: 12,
+      lines: 32,
+      smoothing: recipe.smoothing,
+    });
+    const expected = corruptSlice(prepareSlice(clean, rows, columns, [pixel, pixel]), poses, direction);
+    const distance = (other: Float32Array) =>
+      Math.hypot(...corrupted.map((value, i) => value - other[i]!)) / Math.hypot(...corrupted);
+    assert.ok(distance(expected) < 1e-5, `${distance(expected)}`);
+    assert.ok(distance(clean) > 0.05, 'the motion is not negligible');
+  }
+  assert.ok(
+    all.some(({ corrupted }, i) =>
+      corrupted.some((value, at) => value !== samples(within)[i]!.corrupted[at]),
+    ),
+    'the other three degrees of freedom do something',
+  );
 });

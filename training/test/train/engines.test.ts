@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
-import { adamFactors } from '../../network/index.js';
+import { adamFactors, defaultAdam } from '../../network/index.js';
 import { readBatch } from '../../train/batches.js';
 import { createCompiledEngine } from '../../train/compiled.js';
 import { createEagerEngine, createTensorflowEngine } from '../../train/eager.js';
 import { TrainingError } from '../../train/errors.js';
+import { createReplicaEngine } from '../../train/replicas/engine.js';
 import { SessionCache } from '../../train/session-cache.js';
 import { configOf, syntheticSamples } from './support.js';
 
@@ -127,6 +128,123 @@ describe('the compiled engine lowered for a GPU', () => {
     assert.notDeepEqual(await engine.read('output/kernel'), first);
     await engine.close();
   });
+});
+
+describe('training by replicas', () => {
+  const bare = configOf(
+    { ...network, normalisation: 'none' },
+    { loss: { l1: 1, tv: 0.5, tvReduction: 'mean', ssim: 0.1 } },
+  );
+  const requests = [[0, 1, 2, 3], [3, 2, 1], [1], [2, 0]].map((samples, at) => ({
+    batch: batchOf(...samples),
+    ...adamFactors(1e-3, at + 1),
+    ...(at === 1 ? {} : { averageDecay: 0.75 }),
+  }));
+
+  const agree = async (adam: typeof bare.adam) => {
+    const plain = createCompiledEngine({ ...bare, adam }, { threads: 1 });
+    const replicas = createReplicaEngine({ ...bare, adam }, { replicas: 3 });
+    try {
+      assert.deepEqual(replicas.variables, plain.variables);
+      for (const request of requests) {
+        const [expected] = await plain.steps([request]);
+        const [actual] = await replicas.steps([request]);
+        assert.ok(actual!.gradient! > 0);
+        for (const [name, value] of Object.entries(expected!)) closeTo(actual![name]!, value, name);
+      }
+      for (const { name } of plain.variables) {
+        const expected = await plain.read(name);
+        for (const [i, value] of (await replicas.read(name)).entries()) closeTo(value, expected[i]!, name);
+      }
+      const figures = await plain.validate(batchOf(3));
+      for (const [key, value] of Object.entries(await replicas.validate(batchOf(3)))) {
+        closeTo(value, figures[key as keyof typeof figures], key);
+      }
+    } finally {
+      await plain.close();
+      await replicas.close();
+    }
+  };
+
+  test('does what one step on the whole batch does, with more slices than replicas and with fewer', () =>
+    agree(defaultAdam));
+  test('shortens long gradients as one step does', () => agree({ ...defaultAdam, clip: 0.05 }));
+
+  test('is the same bit for bit each time, and goes on from what was read', async () => {
+    const first = createReplicaEngine(bare, { replicas: 2 });
+    const second = createReplicaEngine(bare, { replicas: 2 });
+    await first.steps(requests.slice(0, 2));
+    for (const { name } of first.variables) second.write(name, await first.read(name));
+    await first.steps(requests.slice(2));
+    await second.steps(requests.slice(2));
+    for (const { name } of first.variables) {
+      assert.deepEqual(await second.read(name), await first.read(name), name);
+    }
+    await first.close();
+    await second.close();
+  });
+
+  test('a replica that fails ends the step with its reason, and does not hold the others', async () => {
+    const engine = createReplicaEngine(bare, { replicas: 2 });
+    const odd = { ...batchOf(0, 1), rows: 23 };
+    await assert.rejects(
+      engine.steps([{ batch: odd, rate: 1e-3, epsilon: 1e-8 }]),
+      /replica [01] of the training failed: (?!another)./,
+    );
+    await engine.close();
+  });
+
+  test('each normalises over its own slices; moving statistics are the mean of theirs', async () => {
+    const normalised = { ...bare, network };
+    const plain = createCompiledEngine(normalised, { threads: 1 });
+    const replicas = createReplicaEngine(normalised, { replicas: 2 });
+    const half = createReplicaEngine(normalised, { replicas: 1 });
+    const others = createReplicaEngine(normalised, { replicas: 1 });
+    const request = { ...requests[0]!, averageDecay: 0.75 };
+    try {
+      assert.deepEqual(replicas.variables, plain.variables);
+      // Two halves that are alike have the statistics of the whole.
+      const twice = { ...request, batch: batchOf(0, 1, 0, 1) };
+      const [expected] = await plain.steps([twice]);
+      const [actual] = await replicas.steps([twice]);
+      closeTo(actual!.loss!, expected!.loss!, 'loss');
+      for (const { name } of plain.variables) {
+        const values = await plain.read(name);
+        for (const [i, value] of (await replicas.read(name)).entries()) closeTo(value, values[i]!, name);
+      }
+      for (const engine of [half, others]) {
+        for (const { name } of plain.variables) engine.write(name, await replicas.read(name));
+      }
+      await half.steps([{ ...request, batch: batchOf(0, 1) }]);
+      await others.steps([{ ...request, batch: batchOf(2, 3) }]);
+      await replicas.steps([{ ...request, batch: batchOf(0, 1, 2, 3) }]);
+      for (const statistic of ['moving_mean', 'moving_variance']) {
+        const name = `down0_1_bn/${statistic}`;
+        const [one, two] = [await half.read(name), await others.read(name)];
+        assert.notDeepEqual(one, two);
+        for (const [i, value] of (await replicas.read(name)).entries())
+          closeTo(value, (one[i]! + two[i]!) / 2, name);
+      }
+    } finally {
+      for (const engine of [plain, replicas, half, others]) await engine.close();
+    }
+  });
+});
+
+test('a gradient shorter than the longest allowed is left as it is', async () => {
+  const results = await Promise.all(
+    [undefined, 1e6].map(async (clip) => {
+      const engine = createCompiledEngine(
+        { ...config, adam: { ...defaultAdam, ...(clip === undefined ? {} : { clip }) } },
+        { threads: 1 },
+      );
+      await engine.steps([{ batch: batchOf(0, 1), ...adamFactors(1e-3, 1) }]);
+      const values = await engine.read('output/kernel');
+      await engine.close();
+      return values;
+    }),
+  );
+  assert.deepEqual(results[1], results[0]);
 });
 
 function closeTo(actual: number, expected: number, what: string): void {

@@ -19,6 +19,14 @@ import { checkpointOf } from './support.js';
 const networks: Record<string, NetworkConfig> = {
   'plain stem': { width: 4, levels: 3, maximumWidth: 512, stem: 'plain', residual: true },
   'half stem': { width: 4, levels: 3, maximumWidth: 12, stem: 'half', residual: true },
+  'no normalisation': {
+    ...{ width: 4, levels: 3, maximumWidth: 512, stem: 'plain', residual: true },
+    normalisation: 'none',
+  },
+  'two stages': {
+    ...{ width: 4, levels: 2, maximumWidth: 512, stem: 'plain', residual: true },
+    ...{ normalisation: 'none', stages: 2 },
+  },
   'predicting the image': { width: 4, levels: 2, maximumWidth: 512, stem: 'plain', residual: false },
 };
 
@@ -96,7 +104,8 @@ describe('what a release says', () => {
     );
     const evaluation = join(run, 'evaluation.json');
     writeFileSync(evaluation, '{"headSsim": 0.8}');
-    const request = { checkpoint: file, name: 'mcnet', version: '1.2.0', evaluation };
+    const intended = { matrix: [128, 256], planes: ['sagittal'] } as const;
+    const request = { checkpoint: file, name: 'mcnet', version: '1.2.0', evaluation, intended };
     const { manifest } = await releaseModel({ ...request, out: join(run, 'first') });
     await releaseModel({ ...request, out: join(run, 'second') });
     for (const part of ['model.json', 'model.onnx', 'tfjs/model.json', 'tfjs/weights.bin']) {
@@ -109,6 +118,15 @@ describe('what a release says', () => {
     assert.deepEqual(manifest.evaluation, { headSsim: 0.8 });
     assert.deepEqual(manifest.normalisation, readCheckpoint(file).config.normalisation);
     assert.equal(manifest.input.multiple, 4);
+    const general = { modality: 'MR', bodyPart: ['BRAIN', 'HEAD'], contrast: 'T1' };
+    assert.deepEqual((await loadModel(join(run, 'first'))).manifest.intended, { ...general, ...intended });
+    const { manifest: any } = await releaseModel({
+      checkpoint: file,
+      name: 'a',
+      version: '1',
+      out: join(run, 'any'),
+    });
+    assert.deepEqual(any.intended, general);
   });
 
   test('averaged weights are released, not the present ones', () => {
@@ -120,6 +138,44 @@ describe('what a release says', () => {
     assert.deepEqual(model, checkpoint.variables.get(averageName('down0_1_conv/kernel'))!.values);
     assert.notDeepEqual(model, checkpoint.variables.get('down0_1_conv/kernel')!.values);
   });
+});
+
+test('the mean with another moment of a run, as its checkpoint or its model; not with another network', async () => {
+  const network = networks['plain stem']!;
+  const [first, second] = [join(folder, 'first.bin'), join(folder, 'second.bin')];
+  const [one, other] = [checkpointOf(network, 11), checkpointOf(network, 12)];
+  writeCheckpoint(first, one);
+  writeCheckpoint(second, other);
+  const model = join(folder, 'second-model');
+  await releaseModel({ checkpoint: second, out: model, name: 'second', version: '1.0.0' });
+  for (const meanWith of [[second], [model]]) {
+    const out = join(folder, 'mean');
+    const { manifest } = await releaseModel({
+      checkpoint: first,
+      out,
+      name: 'mean',
+      version: '1.0.0',
+      meanWith,
+    });
+    assert.equal(manifest.training.meanOf, 2);
+    const name = averageName('down0_1_conv/kernel');
+    const [a, b] = [one, other].map(({ variables }) => variables.get(name)!.values);
+    for (const [i, value] of readStartingWeights(out).values.get('down0_1_conv/kernel')!.entries()) {
+      assert.ok(Math.abs(value - (a![i]! + b![i]!) / 2) < 1e-6);
+    }
+  }
+  const wider = join(folder, 'wider.bin');
+  writeCheckpoint(wider, checkpointOf({ ...network, width: 2 * network.width }, 13));
+  await assert.rejects(
+    releaseModel({
+      checkpoint: first,
+      out: join(folder, 'no'),
+      name: 'no',
+      version: '1.0.0',
+      meanWith: [wider],
+    }),
+    /wider\.bin holds another network/,
+  );
 });
 
 describe('training from a released model', () => {

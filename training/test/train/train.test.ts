@@ -106,6 +106,21 @@ describe('training end to end', () => {
     assert.ok(outcome.finished);
     assert.match(readFileSync(join(folder, 'stage-two', 'curves.csv'), 'utf8'), /tv/);
   });
+
+  test('a wider network of two stages starts where the narrow one ended', async () => {
+    const figures: string[] = [];
+    for (const [name, larger] of [
+      ['narrow', network],
+      ['grown', { ...network, width: 8, stages: 2 }],
+    ] as const) {
+      const still = configOf(larger, { batch: 1 / 8, epochs: 1, learningRate: 1e-12, averageDecay: 0 });
+      await runOf(name, still, {
+        startFrom: join(folder, 'learns', 'checkpoint.bin'),
+        onEpoch: ({ validation: { l1, ssim } }) => figures.push(`${l1.toFixed(4)} ${ssim.toFixed(4)}`),
+      });
+    }
+    assert.equal(figures[1], figures[0]);
+  });
 });
 
 describe('resuming', () => {

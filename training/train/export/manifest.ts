@@ -1,4 +1,5 @@
 import type { Normalisation } from '../../../src/inference/preprocess/index.js';
+import type { SlicePlane } from '../../data/index.js';
 import type { NetworkConfig } from '../../network/index.js';
 import type { TrainingConfig } from '../config.js';
 
@@ -17,7 +18,14 @@ export interface ReleaseManifest {
   training: TrainingRecord;
   /** Figures of the evaluation, as it wrote them. */
   evaluation?: unknown;
-  intended: { modality: 'MR'; bodyPart: readonly string[]; contrast: 'T1' };
+  intended: { modality: 'MR'; bodyPart: readonly string[]; contrast: 'T1' } & IntendedImages;
+}
+
+/** The images that a network was trained on; a server flags others. What is missing is not limited. */
+export interface IntendedImages {
+  /** Rows and columns, from least to most. */
+  matrix?: readonly [number, number];
+  planes?: readonly SlicePlane[];
 }
 
 /** How the weights came about. */
@@ -33,6 +41,8 @@ export interface TrainingRecord {
   slicesSeenAt128: number;
   /** Seconds of training steps. */
   seconds: number;
+  /** The weights are the mean of so many moments or runs, of which this record tells the last; missing: of one. */
+  meanOf?: number;
   /** What computed; missing where the run folder's config.json is not beside the checkpoint. */
   device?: string;
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import * as tf from '@tensorflow/tfjs';
 import * as ort from 'onnxruntime-node';
 import {
@@ -14,8 +15,9 @@ import { sizeMultiple } from '../../network/index.js';
 import { type Checkpoint, readCheckpoint, writeWhole } from '../checkpoint.js';
 import { averageName } from '../engine.js';
 import { messageOf, TrainingError } from '../errors.js';
+import { readStartingWeights } from '../starting-weights.js';
 import { type LayersModelFiles, saveLayersModel } from './layers-model.js';
-import { intendedUse, type ReleaseManifest, type TrainingRecord } from './manifest.js';
+import { type IntendedImages, intendedUse, type ReleaseManifest, type TrainingRecord } from './manifest.js';
 import { residualModel } from './residual-model.js';
 
 /** What `releaseModel` is asked to do. */
@@ -28,6 +30,9 @@ export interface ReleaseRequest {
   version: string;
   /** A JSON file with the figures of the evaluation. */
   evaluation?: string;
+  /** Checkpoints or model folders of the same network, such as an earlier moment of the run: the mean of all is released. */
+  meanWith?: readonly string[];
+  intended?: IntendedImages;
 }
 
 /** The largest difference allowed between the two exported forms, relative to the largest output. */
@@ -55,7 +60,8 @@ export async function releaseModel(
       `the ${what} '${value}' of a model must be 1 to 64 letters, digits, dots, dashes and underscores`,
     );
   }
-  const checkpoint = readCheckpoint(request.checkpoint);
+  const meanWith = request.meanWith ?? [];
+  const checkpoint = meanOf(readCheckpoint(request.checkpoint), meanWith);
   checkFinite(checkpoint, request.checkpoint);
   const evaluation = request.evaluation === undefined ? undefined : readJson(request.evaluation);
   const onnx = exportOnnx(checkpoint, request.checkpoint);
@@ -75,14 +81,38 @@ export async function releaseModel(
     output: 'residual',
     normalisation: checkpoint.config.normalisation,
     network: { ...checkpoint.config.network, parameters },
-    training: trainingRecord(checkpoint, request.checkpoint),
+    training: {
+      ...trainingRecord(checkpoint, request.checkpoint),
+      ...(meanWith.length === 0 ? {} : { meanOf: 1 + meanWith.length }),
+    },
     ...(evaluation === undefined ? {} : { evaluation }),
-    intended: intendedUse,
+    intended: { ...intendedUse, ...request.intended },
   };
   writeWhole(join(request.out, 'model.onnx'), [onnx]);
   for (const [name, bytes] of Object.entries(files)) writeWhole(join(request.out, 'tfjs', name), [bytes]);
   writeWhole(join(request.out, 'model.json'), [Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)]);
   return { manifest, difference };
+}
+
+/** The checkpoint with the mean of its averaged weights and those of others. @throws TrainingError for another network */
+function meanOf(checkpoint: Checkpoint, others: readonly string[]): Checkpoint {
+  if (others.length === 0) return checkpoint;
+  const all = others.map((path) => {
+    const { network, values } = readStartingWeights(path);
+    if (!isDeepStrictEqual(network, checkpoint.config.network)) {
+      throw new TrainingError(`${path} holds another network: there is no mean of both`);
+    }
+    return values;
+  });
+  const variables = new Map(checkpoint.variables);
+  for (const name of all[0]!.keys()) {
+    const own = checkpoint.variables.get(averageName(name))!;
+    const values = own.values.map(
+      (value, i) => all.reduce((sum, other) => sum + other.get(name)![i]!, value) / (1 + all.length),
+    );
+    variables.set(averageName(name), { ...own, values });
+  }
+  return { ...checkpoint, variables };
 }
 
 /** The inference graph of a checkpoint as an ONNX model. */

@@ -143,7 +143,7 @@ function Case({
       registerSlots(slots, { first: bytes('left'), second: bytes('right') });
       made.setSlots(slots);
       setStage(made);
-      prefetch(slots, Math.floor(slots.length / 2), stop.signal);
+      void prefetch(made, slots, Math.floor(slots.length / 2), stop.signal);
     });
     return () => {
       stop.abort();

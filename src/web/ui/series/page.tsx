@@ -135,7 +135,7 @@ function Opened({ series }: { series: SeriesView }) {
         change((now) => ({ ...now, index, window }));
       } else change((now) => ({ ...now, index }));
       setReady(slots);
-      prefetch(slots, index, stop.signal);
+      void prefetch(stage, slots, index, stop.signal);
     });
     return () => stop.abort();
   }, [stage, slots, series.series, series.study]);

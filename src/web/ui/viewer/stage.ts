@@ -33,6 +33,8 @@ export interface Stage {
   setSlots(slots: readonly Slot[]): void;
   /** Draws; resolves when what was asked for last is in every pane. */
   draw(view: View): Promise<void>;
+  /** Resolves when the panes have shown their first slice, or have failed to. */
+  readonly begun: Promise<void>;
   /** Fits the canvases to their elements again. */
   resize(): void;
   /** The window of the header (or of the pixels) of a slice. */
@@ -48,15 +50,15 @@ interface Pane {
   ids: readonly string[];
 }
 
-let begun = false;
+let initialised = false;
 
 /**
  * Cornerstone draws on the processor: slices of this size take a few milliseconds, every workstation shows the same
  * grey values, and no graphics driver can be missing.
  */
-function begin(): void {
-  if (begun) return;
-  begun = true;
+function initialise(): void {
+  if (initialised) return;
+  initialised = true;
   init();
   setUseCPURendering(true);
   registerLoader();
@@ -65,7 +67,7 @@ function begin(): void {
 let stages = 0;
 
 export function createStage(): Stage {
-  begin();
+  initialise();
   stages += 1;
   const name = `mcnet-${stages}`;
   const engine = new RenderingEngine(name);
@@ -74,6 +76,10 @@ export function createStage(): Stage {
   let wanted: View | undefined;
   let drawing: Promise<void> | undefined;
   let closed = false;
+  let begin: () => void = () => undefined;
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
 
   const viewportOf = (id: string) => engine.getViewport(id) as Types.IStackViewport | undefined;
 
@@ -137,6 +143,7 @@ export function createStage(): Stage {
       const view = wanted;
       wanted = undefined;
       const results = await Promise.allSettled([...panes.keys()].map((kind) => drawPane(kind, view)));
+      if (results.length > 0 && slots.length > 0) begin();
       const failed = results.find(({ status }) => status === 'rejected');
       if (failed && wanted === undefined) throw (failed as PromiseRejectedResult).reason;
     }
@@ -189,6 +196,7 @@ export function createStage(): Stage {
         canvas.height = height;
       }
     },
+    begun,
     windowOf,
     close() {
       closed = true;
@@ -198,8 +206,13 @@ export function createStage(): Stage {
   };
 }
 
-/** Loads what will be looked at next: from the slice in view outwards, a few at a time, while the page is there. */
-export function prefetch(slots: readonly Slot[], from: number, signal: AbortSignal): void {
+/** Loads what will be looked at next, once the first slice is shown: from it outwards, a few at a time, while the page is there. */
+export async function prefetch(
+  stage: Stage,
+  slots: readonly Slot[],
+  from: number,
+  signal: AbortSignal,
+): Promise<void> {
   const AT_A_TIME = 4;
   const order = slots
     .map((slot, index) => ({ slot, away: Math.abs(index - from) }))
@@ -212,5 +225,6 @@ export function prefetch(slots: readonly Slot[], from: number, signal: AbortSign
       await imageLoader.loadAndCacheImage(id).catch(() => undefined);
     }
   };
-  for (let i = 0; i < AT_A_TIME; i++) void work();
+  await stage.begun;
+  await Promise.all(Array.from({ length: AT_A_TIME }, work));
 }

@@ -3,9 +3,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { sharedSeries } from './support/data.js';
-import { attribute, dcmToJson, errorsOf, type JsonDataSet } from './support/inspect.js';
-import { startOrthanc } from './support/orthanc.js';
+import { sharedSeries } from '../peers/support/data.js';
+import { attribute, dcmToJson, errorsOf, type JsonDataSet } from '../peers/support/inspect.js';
+import { startOrthanc } from '../peers/support/orthanc.js';
 import {
   eventually,
   freePort,
@@ -13,8 +13,8 @@ import {
   runProgram,
   startProgram,
   temporaryFolder,
-} from './support/process.js';
-import { startStorescp } from './support/storescp.js';
+} from '../peers/support/process.js';
+import { startStorescp } from '../peers/support/storescp.js';
 
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 

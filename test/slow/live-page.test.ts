@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seriesList, statusView } from '../../src/web/openapi/schemas.js';
-import { canvasOf, checkAccessibility, openPage, startBrowser } from './support/browser.js';
-import { sharedSeries } from './support/data.js';
-import { modelsFolder, startMcnet } from './support/mcnet.js';
-import { eventually, needPrograms, runProgram, temporaryFolder } from './support/process.js';
-import { startStorescp } from './support/storescp.js';
+import { canvasOf, checkAccessibility, openPage, startBrowser } from '../peers/support/browser.js';
+import { sharedSeries } from '../peers/support/data.js';
+import { modelsFolder, startMcnet } from '../peers/support/mcnet.js';
+import { eventually, needPrograms, runProgram, temporaryFolder } from '../peers/support/process.js';
+import { startStorescp } from '../peers/support/storescp.js';
 
 test('two windows follow a series from the first slice to the review that lets it go', async (t) => {
   if (!needPrograms(t, 'chromium', 'dcmsend', 'storescp')) return;

@@ -6,11 +6,11 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import * as dicom from '../../src/dicom/index.js';
+import { servePage } from '../peers/support/chromium.js';
+import { sharedSeries } from '../peers/support/data.js';
+import { startOrthanc } from '../peers/support/orthanc.js';
+import { eventually, needPrograms, runProgram, temporaryFolder } from '../peers/support/process.js';
 import { get, startArchiveServer } from '../unit/dicomweb/archive-server.js';
-import { servePage } from './support/chromium.js';
-import { sharedSeries } from './support/data.js';
-import { startOrthanc } from './support/orthanc.js';
-import { eventually, needPrograms, runProgram, temporaryFolder } from './support/process.js';
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 const uidsOf = (file: Buffer) => {

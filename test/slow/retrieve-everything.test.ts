@@ -4,8 +4,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import * as dicom from '../../src/dicom/index.js';
+import { DATA } from '../peers/support/data.js';
 import { get, startArchiveServer } from '../unit/dicomweb/archive-server.js';
-import { DATA } from './support/data.js';
 
 const PLAIN = '1.2.840.10008.1.2.1';
 const FILES_A_FOLDER = 3;
