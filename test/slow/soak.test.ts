@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +17,8 @@ const MATRIX = 128;
 /** Series whose memory is warm-up: codecs, threads, caches. */
 const WARM_UP = 8;
 const GROWTH_LIMIT_MIB = 80;
+/** Connections come and go. */
+const HANDLE_LIMIT = 8;
 
 /** A disc with a texture of its own for each slice. */
 function sliceOf(number: number): Uint16Array {
@@ -27,9 +29,36 @@ function sliceOf(number: number): Uint16Array {
   });
 }
 
-function status(pid: number): { rssMiB: number; files: number } {
+/** Folders of the archive that stay open, so that each is synced without being opened anew. */
+const FOLDERS_KEPT = 32;
+
+interface Sample {
+  rssMiB: number;
+  /** Archived objects that are open because the journal has still to settle them: their number goes round. */
+  unsettled: number;
+  /** Folders of the archive. */
+  folders: number;
+  /** All other file handles. */
+  files: number;
+}
+
+function status(pid: number): Sample {
   const kib = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1];
-  return { rssMiB: Number(kib) / 1024, files: readdirSync(`/proc/${pid}/fd`).length };
+  const open = readdirSync(`/proc/${pid}/fd`).map((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      return ''; // closed since
+    }
+  });
+  const archived = open.filter((path) => /\/var\/archive\b/.test(path));
+  const unsettled = archived.filter((path) => path.includes('.dcm')).length;
+  return {
+    rssMiB: Number(kib) / 1024,
+    unsettled,
+    folders: archived.length - unsettled,
+    files: open.length - archived.length,
+  };
 }
 
 test(`${SERIES * SLICES} slices: each comes back once; memory and file handles stay flat, the queue empties again and again`, async (t) => {
@@ -66,7 +95,7 @@ rules: [{ name: all, when: { Modality: MR }, model: mcnet, to: [pacs], complete:
     'the server is ready',
     async () => (await fetch(`${api}/readyz`).catch(() => undefined))?.ok || undefined,
   );
-  const samples: { rssMiB: number; files: number }[] = [];
+  const samples: Sample[] = [];
   for (let series = 0; series < SERIES; series += 1) {
     const slices = Array.from({ length: SLICES }, (_, index) => ({
       pixels: sliceOf(series * SLICES + index),
@@ -96,9 +125,16 @@ rules: [{ name: all, when: { Modality: MR }, model: mcnet, to: [pacs], complete:
     samples.push(status(server.child.pid!));
     const sent = (series + 1) * SLICES;
     if (Math.floor(sent / REPORT_EVERY) > Math.floor((sent - SLICES) / REPORT_EVERY)) {
-      const { rssMiB, files } = samples.at(-1)!;
+      const { rssMiB, files: fileHandles, unsettled } = samples.at(-1)!;
       console.log(
-        JSON.stringify({ run: 'soak', slices: sent, rssMiB: Math.round(rssMiB), fileHandles: files, jobs }),
+        JSON.stringify({
+          run: 'soak',
+          slices: sent,
+          rssMiB: Math.round(rssMiB),
+          fileHandles,
+          unsettled,
+          jobs,
+        }),
       );
     }
   }
@@ -108,18 +144,23 @@ rules: [{ name: all, when: { Modality: MR }, model: mcnet, to: [pacs], complete:
   const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const early = mean(warm.slice(0, middle).map(({ rssMiB }) => rssMiB));
   const late = mean(warm.slice(middle).map(({ rssMiB }) => rssMiB));
-  // The journal holds up to a segment's objects open until they are settled: their number goes round.
   const most = (some: typeof samples) => Math.max(...some.map(({ files }) => files));
   const [earlyFiles, lateFiles] = [most(warm.slice(0, middle)), most(warm.slice(middle))];
   t.diagnostic(
     `resident ${early.toFixed(0)} MiB → ${late.toFixed(0)} MiB, file handles at most ${earlyFiles} → ${lateFiles}`,
   );
   assert.ok(late - early < GROWTH_LIMIT_MIB, `memory grew from ${early} to ${late} MiB`);
-  assert.ok(lateFiles - earlyFiles < 16, `file handles grew from ${earlyFiles} to ${lateFiles}`);
+  const mostFolders = Math.max(...samples.map(({ folders }) => folders));
+  assert.ok(mostFolders <= FOLDERS_KEPT + HANDLE_LIMIT, `${mostFolders} folders of the archive are open`);
+  assert.ok(lateFiles - earlyFiles < HANDLE_LIMIT, `file handles grew from ${earlyFiles} to ${lateFiles}`);
   await eventually('the queues are empty', async () => {
     const { queues } = (await (await fetch(`${api}/api/status`)).json()) as {
       queues: { jobs: number; dead: number }[];
     };
     return queues.every(({ jobs, dead }) => jobs === 0 && dead === 0) || undefined;
   });
+  await eventually(
+    'the journal has settled and closed every object',
+    () => status(server.child.pid!).unsettled === 0 || undefined,
+  );
 });

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import type * as ort from 'onnxruntime-node';
+import type * as ort from '../../src/inference/onnxruntime.js';
 
 /** Which of ONNX Runtime's execution providers runs a graph. */
 export type Provider = 'cpu' | 'webgpu' | 'cuda';

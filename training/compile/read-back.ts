@@ -1,4 +1,4 @@
-import * as ort from 'onnxruntime-node';
+import * as ort from '../../src/inference/onnxruntime.js';
 import { encodeModel, type ValueInfo } from './onnx.js';
 import { runtimeOptions } from './provider.js';
 

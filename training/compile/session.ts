@@ -1,4 +1,4 @@
-import * as ort from 'onnxruntime-node';
+import * as ort from '../../src/inference/onnxruntime.js';
 import type { CapturedStep, CapturedVariable } from './capture.js';
 import { encodeModel } from './onnx.js';
 import { runtimeOptions, type SessionOptions } from './provider.js';

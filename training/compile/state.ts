@@ -1,4 +1,4 @@
-import * as ort from 'onnxruntime-node';
+import * as ort from '../../src/inference/onnxruntime.js';
 import { type CapturedVariable, fromGraph, toGraph } from './capture.js';
 import { ReadBack } from './read-back.js';
 import { storedShape } from './value.js';

@@ -17,6 +17,11 @@ export interface SliceGeometry {
   readonly thickness: number;
   /** RAS mm of the centre pixel (⌊rows/2⌋, ⌊columns/2⌋) of the slice at position 0; default the middle of the volume. */
   readonly centre?: readonly [number, number, number];
+  /**
+   * Where a point of the slice, mm down and across from its centre, is read instead: displacements in mm along normal, rows and
+   * columns. The result may be the same array each time.
+   */
+  readonly bend?: (down: number, across: number) => readonly [number, number, number];
 }
 
 export interface Slice {
@@ -46,6 +51,8 @@ const AXES: Readonly<Record<SlicePlane, readonly Axis[]>> = {
   ],
 };
 
+const unmoved = [0, 0, 0] as const;
+
 /**
  * One slice of a volume by its affine, at `position` mm along the normal (sagittal: towards the patient's left; axial: down; coronal:
  * to the back) from the geometry's centre. Outside the volume it is 0. Where the slice's voxels are larger than the
@@ -53,7 +60,7 @@ const AXES: Readonly<Record<SlicePlane, readonly Axis[]>> = {
  * slices are magnitudes, so values below 0 become 0.
  */
 export function sampleSlice(volume: Volume, geometry: SliceGeometry, position: number): Slice {
-  const { rows, columns, spacing, thickness } = geometry;
+  const { rows, columns, spacing, thickness, bend } = geometry;
   const axes = AXES[geometry.plane];
   const inverse = invertAffine(volume.affine);
   const centre = geometry.centre ?? volumeCentre(volume);
@@ -84,12 +91,13 @@ export function sampleSlice(volume: Volume, geometry: SliceGeometry, position: n
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
       let sum = 0;
+      const moved = bend?.((row - centreRow) * spacing[0], (column - centreColumn) * spacing[1]) ?? unmoved;
       for (let a = 0; a < down; a++) {
-        const y = (row - centreRow + (a + 0.5) / down - 0.5) * spacing[0];
+        const y = (row - centreRow + (a + 0.5) / down - 0.5) * spacing[0] + moved[1];
         for (let b = 0; b < across; b++) {
-          const x = (column - centreColumn + (b + 0.5) / across - 0.5) * spacing[1];
+          const x = (column - centreColumn + (b + 0.5) / across - 0.5) * spacing[1] + moved[2];
           for (let c = 0; c < through; c++) {
-            const z = position + ((c + 0.5) / through - 0.5) * thickness;
+            const z = position + ((c + 0.5) / through - 0.5) * thickness + moved[0];
             sum += sample(
               volume,
               start[0]! + z * normal[0]! + y * rowAxis[0]! + x * columnAxis[0]!,

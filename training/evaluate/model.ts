@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import * as ort from 'onnxruntime-node';
 import { z } from 'zod';
+import * as ort from '../../src/inference/onnxruntime.js';
 import { type Normalisation, toNetworkInput } from '../../src/inference/preprocess/index.js';
 
 /** Why a model folder cannot be evaluated: the message names the folder and says what to do. */

@@ -1,3 +1,4 @@
+export { type Bend, type BendSampling, randomBend } from './bend.js';
 export * from './dataset.js';
 export * from './fft.js';
 export * from './in-plane.js';

@@ -1,5 +1,6 @@
 import type { Coverage, SlicePlane, SplitPart } from '../data/index.js';
 import type { MotionKind } from '../motion/index.js';
+import type { BendSampling } from './bend.js';
 import type { PhaseEncodingDirection } from './in-plane.js';
 
 /** Raised when the simulation's arithmetic changes: cached data sets of other versions are then made anew. */
@@ -64,6 +65,8 @@ export interface RandomSampling {
   readonly scalp: number;
   /** Mirror images and contrast curves. */
   readonly augment: boolean;
+  /** Heads drawn out of shape. Missing: none. */
+  readonly bend?: BendSampling;
 }
 
 /** All that decides a data set, besides the volumes and traces themselves. */
@@ -191,7 +194,8 @@ export interface SevereRecipeOptions {
 
 /**
  * Slices as severe as the paper's, of which no two are alike: 128 × 128, mostly sagittal, every one with its own position, field of
- * view, trace and window, factors of 12 to 27; heads with scalp are few in public data, so each is drawn from more often.
+ * view, trace and window, factors of 12 to 27; heads with scalp are few in public data, so each is drawn from more often, and half of
+ * all slices are bent.
  */
 export function severeRecipe(options: SevereRecipeOptions): Recipe {
   const mixed = mixedRecipe({
@@ -218,6 +222,7 @@ export function severeRecipe(options: SevereRecipeOptions): Recipe {
       motionFree: 0.04,
       noise: { share: 0.3, range: [0.003, 0.03] },
       scalp: 0.35,
+      bend: { share: 0.5, turn: 5, stretch: 0.06, wave: 2.5 },
     },
   };
 }

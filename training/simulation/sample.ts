@@ -24,6 +24,7 @@ import {
   rigidPoses,
   stillPoses,
 } from '../motion/index.js';
+import { randomBend } from './bend.js';
 import {
   acquireSlice,
   addRicianNoise,
@@ -277,6 +278,8 @@ interface DrawnSlice {
 
 function drawSlice(sampling: RandomSampling, volume: Volume, coverage: Coverage, random: Random): DrawnSlice {
   const plane = PLANES[random.weighted(PLANES.map((name) => sampling.planes[name]))]!;
+  const bent = sampling.bend !== undefined && random.uniform() < sampling.bend.share;
+  const bend = bent ? { bend: randomBend(sampling.bend!, random) } : {};
   for (let attempt = 0; attempt < 200; attempt++) {
     const { rows, columns } = sampling.shapes[random.weighted(sampling.shapes.map((shape) => shape.weight))]!;
     const [smallest, largest] = sampling.fieldOfView[coverage];
@@ -284,7 +287,7 @@ function drawSlice(sampling: RandomSampling, volume: Volume, coverage: Coverage,
     const position = random.between(-sampling.offCentre, sampling.offCentre);
     const thickness = random.between(...sampling.thickness);
     if (pixel < sampling.pixel[0] || pixel > sampling.pixel[1]) continue;
-    const geometry = { plane, rows, columns, spacing: [pixel, pixel] as const, thickness };
+    const geometry = { plane, rows, columns, spacing: [pixel, pixel] as const, thickness, ...bend };
     const { pixels } = sampleSlice(volume, geometry, position);
     const head = maskArea(headMask(pixels, rows, columns, { dilation: 0 }));
     // a slice of nothing but noise "fills" the frame: its own brightest pixels are noise

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import '../no-telemetry.js';
 import { type BatchShape, classifyRuntimeError, EngineError, type Precision } from './engine.js';
 
 /** What a lane's worker is told when it starts, through `workerData`. */

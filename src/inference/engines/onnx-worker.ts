@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { getPriority, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { InferenceSession, Tensor } from '../onnxruntime.js';
 import type { Precision } from './engine.js';
 import { halfForm } from './half.js';
 import type { LaneReply, LaneRequest, OnnxLaneOptions } from './lane.js';

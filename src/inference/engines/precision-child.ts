@@ -3,7 +3,7 @@
  * of JSON: node precision-child.js MODEL PROVIDER DEVICE_ID MULTIPLE.
  */
 import { readFile } from 'node:fs/promises';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { InferenceSession, Tensor } from '../onnxruntime.js';
 import { halfForm } from './half.js';
 import { type PrecisionTrial, TRIED_BRIGHTNESS } from './precision.js';
 

@@ -2,7 +2,7 @@
  * Tries a GPU provider in a process of its own, because a driver may end the process that touches it: runs the model
  * on a small pattern there and on the processor, and prints one line of JSON.
  */
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { InferenceSession, Tensor } from '../onnxruntime.js';
 import type { ProbeAnswer } from './probe.js';
 
 const SIDE = 64;

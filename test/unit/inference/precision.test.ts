@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { decodeFrames, parsePart10 } from '../../../src/dicom/index.js';
 import { halfForm, NoHalfFormError, toHalf } from '../../../src/inference/engines/half.js';
 import { openLane } from '../../../src/inference/engines/lane.js';
@@ -15,6 +14,7 @@ import {
   withinHalfRange,
 } from '../../../src/inference/engines/precision.js';
 import { type BatchShape, loadModel } from '../../../src/inference/index.js';
+import { InferenceSession, Tensor } from '../../../src/inference/onnxruntime.js';
 import { toNetworkInput } from '../../../src/inference/preprocess/index.js';
 import { headSlice } from '../correction/syntheticPart10.js';
 import { readShared, sharedDataMissing, sharedFiles } from '../dicom/shared-data.js';

@@ -1,4 +1,4 @@
-import * as ort from 'onnxruntime-node';
+import * as ort from '../../../src/inference/onnxruntime.js';
 import { type Attributes, encodeModel, int, ints } from '../onnx.js';
 import type { GraphRecorder } from '../recorder.js';
 
