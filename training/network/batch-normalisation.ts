@@ -104,7 +104,7 @@ function normaliseBatch(
     observe(mean, variance);
     const inverseDeviation = tf.rsqrt(tf.add(variance, epsilon));
     const slope = tf.mul(scale, inverseDeviation);
-    const value = tf.add(tf.mul(input, slope), tf.sub(shift, tf.mul(mean, slope)));
+    const value = affine(input, slope, tf.sub(shift, tf.mul(mean, slope)));
     save([input, mean, inverseDeviation, slope]);
     return {
       value,
@@ -120,13 +120,21 @@ function normaliseBatch(
         const scaleGradient = tf.mul(tf.sub(moment, tf.mul(keptMean, sum)), keptInverse);
         const curvature = tf.mul(tf.mul(keptInverse, scaleGradient), -1 / count);
         const offset = tf.sub(tf.mul(sum, -1 / count), tf.mul(curvature, keptMean));
-        const centred = tf.add(tf.add(dy, tf.mul(keptInput, curvature)), offset);
-        return [tf.mul(centred, keptSlope), scaleGradient, sum];
+        const correction = affine(keptInput, tf.mul(curvature, keptSlope), tf.mul(offset, keptSlope));
+        return [tf.add(tf.mul(dy, keptSlope), correction), scaleGradient, sum];
       },
     };
   });
   return normalise(x, gamma, beta);
 }
+
+/** x · slope + shift for each channel, in one pass where multiplying and adding would be two. */
+function affine(x: tf.Tensor, slope: tf.Tensor, shift: tf.Tensor): tf.Tensor {
+  const [mean, variance] = [tf.zerosLike(slope), tf.onesLike(slope)];
+  return tf.batchNorm(x as tf.Tensor4D, ...([mean, variance, shift, slope] as Four), 0);
+}
+
+type Four = [tf.Tensor1D, tf.Tensor1D, tf.Tensor1D, tf.Tensor1D];
 
 function movingAverage(before: tf.Tensor, now: tf.Tensor, momentum: number): tf.Tensor {
   return tf.add(tf.mul(before, momentum), tf.mul(now, 1 - momentum));

@@ -33,19 +33,23 @@ export function updatePart(
   const [from, to] = [partOf(memory.learned, replica), partOf(memory.learned, replica + 1)];
   const statistics = values.length - memory.learned;
   const sum = gradients[0]!;
-  add(sum, gradients, shares, from, to);
   const norms = new Float64Array(memory.norms);
-  norms[replica] = squaredNorm(sum, from, to);
+  norms[replica] = add(sum, gradients, shares, from, to);
   meet(memory);
   const norm = Math.sqrt(norms.reduce((whole, part) => whole + part, 0));
   const factor = clip === undefined || norm <= clip ? 1 : clip / norm;
+  const averages = new Float32Array(memory.averages);
+  const decay = averageDecay ?? 1;
+  // One pass for all of them: what costs is that they lie in memory.
   for (let i = from; i < to; i += 1) {
     const gradient = sum[i]! * factor;
     const m = beta1 * first[i]! + gradient;
     const v = beta2 * second[i]! + gradient * gradient;
+    const value = values[i]! - (m * rate) / (Math.sqrt(v) + epsilon);
     first[i] = m;
     second[i] = v;
-    values[i] = values[i]! - (m * rate) / (Math.sqrt(v) + epsilon);
+    values[i] = value;
+    averages[i] = averaged(averages[i]!, value, decay);
   }
   const [begin, end] = [replica, replica + 1].map((at) => memory.learned + partOf(statistics, at)) as [
     number,
@@ -53,45 +57,47 @@ export function updatePart(
   ];
   add(sum, gradients, shares, begin, end);
   values.set(sum.subarray(begin, end), begin);
-  if (averageDecay !== undefined) {
-    const averages = new Float32Array(memory.averages);
-    average(averages, values, averageDecay, from, to);
-    average(averages, values, averageDecay, begin, end);
-  }
+  for (let i = begin; i < end; i += 1) averages[i] = averaged(averages[i]!, values[i]!, decay);
   return norm;
 }
 
-/** The sum of the gradients by their shares, written to `sum`, which is the first of them. */
+/** A decay of 1 leaves the average exactly as it is. */
+function averaged(average: number, value: number, decay: number): number {
+  return decay === 1 ? average : value + decay * (average - value);
+}
+
+/**
+ * The sum of the gradients by their shares, in their order, written to `sum`, which is the first of them.
+ *
+ * @returns its squared norm
+ */
 function add(
   sum: Float32Array,
   gradients: readonly Float32Array[],
   shares: readonly number[],
   from: number,
   to: number,
-): void {
-  const first = shares[0]!;
-  if (first !== 1) for (let i = from; i < to; i += 1) sum[i] = sum[i]! * first;
-  for (let replica = 1; replica < gradients.length; replica += 1) {
-    const share = shares[replica]!;
-    if (share === 0) continue;
-    const gradient = gradients[replica]!;
-    for (let i = from; i < to; i += 1) sum[i] = sum[i]! + share * gradient[i]!;
+): number {
+  let squares = 0;
+  // Three more in each pass: one gradient at a time would read and write the sum as often.
+  for (let next = 1; next === 1 || next < gradients.length; next += 3) {
+    const own = next === 1 ? shares[0]! : 1;
+    const [ofA, ofB, ofC] = [next, next + 1, next + 2].map((at) => shares[at] ?? 0) as [
+      number,
+      number,
+      number,
+    ];
+    const [a, b, c] = [ofA, ofB, ofC].map((share, at) => (share > 0 ? gradients[next + at] : sum)) as [
+      Float32Array,
+      Float32Array,
+      Float32Array,
+    ];
+    squares = 0;
+    for (let i = from; i < to; i += 1) {
+      const whole = own * sum[i]! + ofA * a[i]! + ofB * b[i]! + ofC * c[i]!;
+      sum[i] = whole;
+      squares += whole * whole;
+    }
   }
-}
-
-function squaredNorm(values: Float32Array, from: number, to: number): number {
-  let sum = 0;
-  for (let i = from; i < to; i += 1) sum += values[i]! * values[i]!;
-  return sum;
-}
-
-/** In the form of the compiled engine: a decay of 1 leaves the averages exactly as they are. */
-function average(
-  averages: Float32Array,
-  values: Float32Array,
-  decay: number,
-  from: number,
-  to: number,
-): void {
-  for (let i = from; i < to; i += 1) averages[i] = values[i]! + decay * (averages[i]! - values[i]!);
+  return squares;
 }
