@@ -153,32 +153,53 @@ function* simulateStack(
         smoothing: recipe.smoothing,
       });
       const corrupted = reconstruct(acquireSlice(prepared, poses, direction), slice.rows, slice.columns);
-      const { rotation, translation } = motionMagnitude(poses);
       yield {
         clean: slice.pixels,
         corrupted,
-        facts: {
-          volume: volume.name,
-          coverage,
-          plane: sampling.plane,
-          rows: slice.rows,
-          columns: slice.columns,
-          pixel,
+        facts: stackFacts(sampling, volume, coverage, {
           position,
-          trace: trace.name,
-          window: [0, trace.points],
-          factor: sampling.factor,
+          trace,
           motion,
           direction,
-          rotationDeviation: rotation,
-          translationDeviation: translation,
-          noise: 0,
-          scalpAdded: false,
+          within: motionMagnitude(poses),
           cleanScale,
-        },
+        }),
       };
     }
   }
+}
+
+/** What is known of a sample of a stack. */
+function stackFacts(
+  { plane, rows, columns, fieldOfView, factor }: StackSampling,
+  volume: Volume,
+  coverage: Coverage,
+  sample: Pick<SampleFacts, 'position' | 'motion' | 'direction' | 'cleanScale'> & {
+    readonly trace: MotionTrace;
+    /** Standard deviations of what moves within the plane. */
+    readonly within: { readonly rotation: number; readonly translation: number };
+  },
+): SampleFacts {
+  const { position, trace, motion, direction, within, cleanScale } = sample;
+  return {
+    volume: volume.name,
+    coverage,
+    plane,
+    rows,
+    columns,
+    pixel: fieldOfView[coverage] / rows,
+    position,
+    trace: trace.name,
+    window: [0, trace.points],
+    factor,
+    motion,
+    direction,
+    rotationDeviation: within.rotation,
+    translationDeviation: within.translation,
+    noise: 0,
+    scalpAdded: false,
+    cleanScale,
+  };
 }
 
 function* simulateMovingVolume(
@@ -221,25 +242,14 @@ function* simulateMovingVolume(
       yield {
         clean,
         corrupted: slices[at]!,
-        facts: {
-          volume: volume.name,
-          coverage,
-          plane,
-          rows,
-          columns,
-          pixel,
+        facts: stackFacts(sampling, volume, coverage, {
           position: (index - Math.floor(rows / 2)) * pixel,
-          trace: trace.name,
-          window: [0, trace.points],
-          factor,
+          trace,
           motion: 'six-degree',
           direction,
-          rotationDeviation: within.rotation,
-          translationDeviation: within.translation,
-          noise: 0,
-          scalpAdded: false,
+          within,
           cleanScale,
-        },
+        }),
       };
     }
   }
