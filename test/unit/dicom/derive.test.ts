@@ -322,5 +322,5 @@ test('a thousand frames derive in bounded time', async () => {
   const started = performance.now();
   const { ds } = await derive(sourceFile(explicitLE, { frames: 1000, extra }, words));
   assert.equal(itemsOf(ds, 'PerFrameFunctionalGroupsSequence').length, 1000);
-  assert.ok(performance.now() - started < 5000);
+  assert.ok(performance.now() - started < 30_000);
 });

@@ -84,7 +84,7 @@ test('a report on the association of the request ends the waiting', async (t) =>
       return true;
     },
   });
-  assert.ok(performance.now() - started < 5000);
+  assert.ok(performance.now() - started < 15_000);
   assert.deepEqual(seen, [request]);
   assert.deepEqual(reports, [mixed]);
   await reported;
