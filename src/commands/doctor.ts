@@ -1,5 +1,6 @@
 import { mkdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { checkKeywords } from '../composition/check-keywords.js';
 import { addressOf, openDestinations } from '../composition/destinations.js';
 import { distributionFindings, type Finding } from '../composition/distribution-findings.js';
 import { openSources } from '../composition/fetching.js';
@@ -49,6 +50,7 @@ export async function doctor(options: { config?: string; json?: boolean }): Prom
     env: process.env,
   });
   for (const warning of checkTls(config)) console.error(`warning: ${warning}`);
+  checkKeywords(config);
   const { inferenceThreads } = config.concurrency;
   const names = [...new Set(config.rules.flatMap(({ model }) => (model === undefined ? [] : [model])))];
   const diagnoses = [];

@@ -113,6 +113,12 @@ test('a server that cannot work does not start, and says why', async (t) => {
       1,
       /another program listens there/,
     ],
+    [
+      'no keyword',
+      good('tiny').replace('Modality', 'Modalty'),
+      2,
+      /rules\[0\]\.when\.Modalty: "Modalty" is no keyword of the DICOM data dictionary/,
+    ],
     ['no YAML', 'aeTitle: [MCNET', 2, /line \d+: /],
     [
       'unknown key',
@@ -137,6 +143,7 @@ test('a server that cannot work does not start, and says why', async (t) => {
     [good('tiny'), 0],
     [good('absent'), 2],
     ['destinations: { pacs: { dimse: { host: x } } }', 2],
+    [good('tiny').replace('Modality', 'Modalty'), 2],
   ];
   await Promise.all(
     checks.map(async ([text, code]) => {
@@ -147,6 +154,9 @@ test('a server that cannot work does not start, and says why', async (t) => {
       else assertSentence(finished, /has (a|\d+) problem/);
     }),
   );
+
+  const both = await mcnet(['check-config', configOf(good('absent').replace('Modality', 'Modalty'))]);
+  assertSentence(both, /has 2 problems:\n {2}rules\[0\]\.when\.Modalty: .*\n {2}rules\[0\]\.model: no model/);
 
   const sick = configOf(
     good('tiny', 'engine: cpu\ndestinations: { gone: { dimse: { aeTitle: X, host: 127.0.0.1, port: 1 } } }'),
