@@ -151,7 +151,12 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
           if (failure !== undefined) throw failure;
           const committed = await store(receiving!, expected);
           receiving!.end();
-          events.emit('received', { ...committed, bytes, ms: performance.now() - startedAt });
+          events.emit('received', {
+            ...committed,
+            source: expected.source,
+            bytes,
+            ms: performance.now() - startedAt,
+          });
           return committed;
         } catch (error) {
           const refusal = intakeErrorOf(error);
