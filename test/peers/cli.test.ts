@@ -173,6 +173,10 @@ test('a server that cannot work does not start, and says why', async (t) => {
     disk: { ok: boolean; freeBytes: number };
     destinations: { name: string; ok: boolean; message: string }[];
   };
+  assert.match(found.destinations[0]!.message, /^X at 127\.0\.0\.1:1: (?!X at)/);
+  assert.equal(found.disk.ok, true);
+  const data = /^data: (.*)$/m.exec(readFileSync(sick, 'utf8'))![1]!;
+  assert.ok(!existsSync(data), 'who asks may not be who serves: the folder is left to the server');
   assert.equal(found.healthy, false);
   assert.equal(found.models[0]!.model.name, 'tiny');
   assert.equal(found.models[0]!.engines.length, 5);
