@@ -258,6 +258,10 @@ rules: [{ name: MR, when: { Modality: MR }, model: tiny, complete: { quiet: 300m
   assert.equal(failed.series, seriesUid);
   assert.deepEqual([failed.counts.received, failed.counts.corrected, failed.counts.failed], [3, 2, 1]);
 
+  const fetched = await mcnet(['fetch', '--source', 'pacs', '--study', '1.2.3', ...at]);
+  assert.equal(fetched.code, 1);
+  assertSentence(fetched, /nothing can be fetched: the configuration names no sources/);
+
   const list = await mcnet(['series', 'ls', ...at]);
   assert.match(list.stdout, new RegExp(`${seriesUid} +failed +3 +2`));
   const none = await mcnet(['series', 'ls', '--state', 'delivered', 'receiving', ...at]);
