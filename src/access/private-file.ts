@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import {
-  chmodSync,
   closeSync,
+  fchmodSync,
+  fchownSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -18,7 +19,7 @@ export class AccessFileError extends Error {
   override name = 'AccessFileError';
 }
 
-/** A JSON file that only its owner can read, replaced as a whole, and read anew when somebody else replaced it. */
+/** A JSON file that only the server (and root) can read, replaced as a whole, and read anew when somebody else replaced it. */
 export interface PrivateFile<T> {
   readonly path: string;
   read(): T;
@@ -31,6 +32,18 @@ const FRESH_MS = 1000;
 
 function codeOf(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? String(error);
+}
+
+/**
+ * Whose the file becomes when root writes it for a server that runs as somebody else: whose it was, or else whose its
+ * folder is. The group reads it where the folder is root's own and given to that group (`/etc/mcnet`).
+ */
+function ownership(path: string): { uid: number; gid: number; mode: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  const before = statSync(path, { throwIfNoEntry: false });
+  const { uid, gid, mode } = before ?? statSync(dirname(path));
+  const groupReads = gid !== 0 && (before ? (mode & 0o040) !== 0 : uid === 0 && (mode & 0o050) === 0o050);
+  return { uid, gid, mode: groupReads ? 0o640 : 0o600 };
 }
 
 /** @param empty what a missing file stands for */
@@ -83,14 +96,16 @@ export function openPrivateFile<T>(path: string, schema: z.ZodType<T>, empty: T)
       const next = `${path}.${randomBytes(6).toString('hex')}`;
       try {
         mkdirSync(dirname(path), { recursive: true });
+        const owner = ownership(path);
         const file = openSync(next, 'wx', 0o600);
         try {
+          if (owner) fchownSync(file, owner.uid, owner.gid);
+          fchmodSync(file, owner?.mode ?? 0o600);
           writeSync(file, `${JSON.stringify(value, null, 2)}\n`);
           fsyncSync(file);
         } finally {
           closeSync(file);
         }
-        chmodSync(next, 0o600);
         renameSync(next, path);
         const folder = openSync(dirname(path), 'r');
         fsyncSync(folder);

@@ -1,8 +1,8 @@
+import { checkKeywords } from '../composition/check-keywords.js';
 import { checkModels } from '../composition/check-models.js';
-import { checkPull } from '../composition/fetching.js';
 import { distributionSecret, redisAccess } from '../composition/secret.js';
 import { checkTls } from '../composition/tls.js';
-import { loadConfig } from '../config/index.js';
+import { ConfigError, loadConfig } from '../config/index.js';
 import { EXIT } from './failure.js';
 
 /** `mcnet check-config`: every problem at once, or one line that says what the file does. */
@@ -12,13 +12,24 @@ export async function checkConfig(file: string): Promise<number> {
     env: process.env,
     onWarning: (message) => console.error(`warning: ${message}`),
   });
-  for (const warning of checkTls(config)) console.error(`warning: ${warning}`);
-  checkPull(config);
-  const models = await checkModels(config);
+  const problems: string[] = [];
+  const collect = async <T>(check: () => T | Promise<T>): Promise<T | undefined> => {
+    try {
+      return await check();
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      problems.push(...error.problems);
+      return undefined;
+    }
+  };
+  for (const warning of (await collect(() => checkTls(config))) ?? []) console.error(`warning: ${warning}`);
+  await collect(() => checkKeywords(config));
+  const models = (await collect(() => checkModels(config))) ?? [];
   if (config.queue !== 'embedded') {
-    distributionSecret(config);
-    redisAccess(config);
+    await collect(() => distributionSecret(config));
+    await collect(() => redisAccess(config));
   }
+  if (problems.length > 0) throw new ConfigError(file, problems);
   const count = (number: number, what: string) => `${number} ${what}${number === 1 ? '' : 's'}`;
   console.log(
     `${file} is good: ${count(config.rules.length, 'rule')}, ${count(config.peers.length, 'peer')}, ${count(Object.keys(config.destinations).length, 'destination')}; model ${models.join(', ') || 'none'}`,

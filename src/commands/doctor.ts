@@ -1,5 +1,6 @@
-import { mkdir, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, constants, stat, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { checkKeywords } from '../composition/check-keywords.js';
 import { addressOf, openDestinations } from '../composition/destinations.js';
 import { distributionFindings, type Finding } from '../composition/distribution-findings.js';
 import { openSources } from '../composition/fetching.js';
@@ -8,15 +9,29 @@ import { loadConfig } from '../config/index.js';
 import { diagnose } from '../inference/index.js';
 import { EXIT } from './failure.js';
 
+/** Leaves nothing behind: who asks may not be who serves, and the folder would be theirs. */
 async function disk(data: string): Promise<Finding & { freeBytes: number }> {
   try {
-    await mkdir(data, { recursive: true });
-    const { bavail, bsize } = await statfs(data);
+    const folder = await nearest(data);
+    await access(folder, constants.W_OK);
+    const { bavail, bsize } = await statfs(folder);
     const freeBytes = bavail * bsize;
-    const message = `${data}: ${(freeBytes / 2 ** 30).toFixed(1)} GiB free, about ${Math.floor(freeBytes / 300_000)} slices of 256×256 with their corrections`;
+    const missing = folder === data ? '' : ' (not there yet)';
+    const message = `${data}${missing}: ${(freeBytes / 2 ** 30).toFixed(1)} GiB free, about ${Math.floor(freeBytes / 300_000)} slices of 256×256 with their corrections`;
     return { name: 'disk', ok: true, message, freeBytes };
   } catch (error) {
     return { name: 'disk', ok: false, message: (error as Error).message, freeBytes: 0 };
+  }
+}
+
+/** The folder, or the nearest one above it that is there. */
+async function nearest(folder: string): Promise<string> {
+  try {
+    if (!(await stat(folder)).isDirectory()) throw new Error(`${folder} is no folder`);
+    return folder;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return nearest(dirname(folder));
   }
 }
 
@@ -30,7 +45,8 @@ function echoes(
       try {
         return { name, ok: true, message: await echo() };
       } catch (error) {
-        return { name, ok: false, message: `${addressOf(name)}: ${(error as Error).message}` };
+        const [address, { message }] = [addressOf(name), error as Error];
+        return { name, ok: false, message: message.startsWith(address) ? message : `${address}: ${message}` };
       }
     }),
   );
@@ -49,6 +65,7 @@ export async function doctor(options: { config?: string; json?: boolean }): Prom
     env: process.env,
   });
   for (const warning of checkTls(config)) console.error(`warning: ${warning}`);
+  checkKeywords(config);
   const { inferenceThreads } = config.concurrency;
   const names = [...new Set(config.rules.flatMap(({ model }) => (model === undefined ? [] : [model])))];
   const diagnoses = [];

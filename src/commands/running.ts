@@ -1,5 +1,5 @@
+import { checkKeywords } from '../composition/check-keywords.js';
 import { checkModels } from '../composition/check-models.js';
-import { checkPull } from '../composition/fetching.js';
 import { checkTls } from '../composition/tls.js';
 import { type Config, loadConfig } from '../config/index.js';
 import type { ConfigurationSource } from '../main.js';
@@ -20,7 +20,7 @@ export async function prepare(options: {
       onWarning: (message) => warn(message),
     });
     for (const message of checkTls(config)) warn(message);
-    checkPull(config);
+    checkKeywords(config);
     return config;
   };
   const config = load();

@@ -43,7 +43,7 @@ function describe(view: SeriesView): string {
   const lines = [
     `series       ${view.series}`,
     `study        ${view.study}`,
-    `state        ${view.state}: ${view.reason}`,
+    `state        ${view.state}${view.reason === '' ? '' : `: ${view.reason}`}`,
     `rule         ${view.rule ?? '(none matches)'}`,
     `slices       ${counts.received} received, ${counts.corrected} corrected, ${counts.leftAlone} left alone, ${counts.failed} failed, ${counts.delivered} delivered`,
     `last slice   ${time(view.lastReceivedAt)}`,

@@ -142,7 +142,7 @@ export function createAuditing(options: {
       };
       const observed = (m: { source: Source; association?: string }, incoming: IncomingInstance) => ({
         write: (chunk: Buffer) => incoming.write(chunk),
-        abort: () => incoming.abort(),
+        abort: (refused?: { code: string; message: string }) => incoming.abort(refused),
         async commit() {
           const committed = await incoming.commit();
           received(m.source, m.association, committed.instance);

@@ -7,6 +7,7 @@ import {
   createSenders,
   createStoreProvider,
   holdingsOf,
+  optionsOf,
   otherMethods,
 } from '../dicomweb/index.js';
 import type { Pipeline } from '../pipeline/index.js';
@@ -35,6 +36,7 @@ export function openDicomWeb(
   const holdingsFor = (request: Request) => (isAtPage(request) ? all : released);
   const router = Router();
   router.use(
+    optionsOf,
     maskedDicomWeb(config.page.patient),
     createStoreProvider({
       intake: pipeline.intake,

@@ -1,6 +1,5 @@
 /** Sources and pull rules of the configuration, over the pipeline. */
-import { type Config, ConfigError } from '../config/index.js';
-import { tagOf } from '../dicom/index.js';
+import type { Config } from '../config/index.js';
 import {
   createFetching,
   createPulling,
@@ -17,21 +16,6 @@ import { dimseTarget } from './addresses.js';
 import { storeInto } from './store.js';
 
 type Asking = Pick<Config, 'aeTitle' | 'dimse' | 'sources' | 'limits'>;
-
-/** Every keyword of a pull rule is one of the data dictionary. @throws ConfigError with a sentence for each that is not */
-export function checkPull(config: Pick<Config, 'pull'>): void {
-  const problems: string[] = [];
-  for (const [index, { query }] of config.pull.entries()) {
-    for (const keyword of Object.keys(query)) {
-      try {
-        tagOf(keyword);
-      } catch (error) {
-        problems.push(`pull[${index}].query.${keyword}: ${(error as Error).message}`);
-      }
-    }
-  }
-  if (problems.length > 0) throw new ConfigError('the configuration', problems);
-}
 
 /** The configured sources, ready to be asked. */
 export function openSources(config: Asking, intake: Pick<Intake, 'beginDataSet' | 'beginFile'>): Source[] {

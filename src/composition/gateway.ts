@@ -72,7 +72,7 @@ export async function correctionElsewhere(parts: CorrectionParts): Promise<Corre
   looks.unref();
   redis.onReady(() => void look());
   redis.onReady(() => logger.info({ redis: redisAddress(config.queue) }, 'Redis is there'));
-  redis.client.on('close', () => logger.warn({ redis: redisAddress(config.queue) }, 'Redis is away'));
+  redis.onProblem((reason) => logger.warn({ redis: redisAddress(config.queue), reason }, 'Redis is away'));
   const gatewayMetrics = createGatewayMetrics(metrics.registry, {
     outstanding: () => dispatcher?.outstanding ?? 0,
     redisUp: () => redis.problem() === '',

@@ -3,8 +3,8 @@ import type { Logger, Metrics } from '../telemetry/index.js';
 
 /** Turns what happens in the pipeline into metrics and log lines: UIDs and figures only. */
 export function observe(events: PipelineEmitter, metrics: Metrics, logger: Logger): void {
-  events.on('received', ({ instance, outcome, bytes, ms }) => {
-    const { protocol, peer } = instance.source;
+  events.on('received', ({ instance, source, outcome, bytes, ms }) => {
+    const { protocol, peer } = source;
     metrics.received({ source: peer, protocol, outcome, bytes });
     logger.debug({ sop: instance.sop, series: instance.series, outcome, bytes, ms }, 'instance received');
     if (outcome !== 'duplicate' && instance.state === 'left-alone') metrics.correctionEnded('left-alone');

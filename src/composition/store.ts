@@ -22,8 +22,9 @@ export function storeInto(
       for await (const chunk of request.data) {
         bytes += chunk.length;
         if (bytes > instanceBytes) {
-          await incoming.abort();
-          return { status: Status.outOfResources, errorComment: `longer than ${instanceBytes} bytes` };
+          const message = `longer than ${instanceBytes} bytes`;
+          await incoming.abort({ code: 'too-large', message: `${message} (limits.instanceBytes)` });
+          return { status: Status.outOfResources, errorComment: message };
         }
         await incoming.write(chunk);
       }

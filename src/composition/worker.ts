@@ -4,6 +4,7 @@ import type { CorrectionRequest } from '../correction/index.js';
 import {
   type CorrectionWorker,
   identityOf,
+  redisAddress,
   startCorrectionWorker,
   type WorkerModel,
 } from '../distribution/index.js';
@@ -95,6 +96,11 @@ export async function startWorker(
       onPause(reason) {
         if (reason === '') logger.warn('the worker takes jobs again');
         else logger.error({ reason }, 'the worker pauses');
+      },
+      onRedis(reason) {
+        const redis = redisAddress(config.queue);
+        if (reason === '') logger.info({ redis }, 'Redis is there');
+        else logger.warn({ redis, reason }, 'Redis is away');
       },
       onDetour(gateway, reason) {
         counted.detour();

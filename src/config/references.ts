@@ -60,7 +60,37 @@ function redisProblems(raw: unknown): Problem[] {
   return [{ path: ['redis', 'tls'], message }];
 }
 
+/** Ports that this process would take from itself. */
+function portProblems(raw: unknown): Problem[] {
+  const dimseHost = valueAt(raw, ['dimse', 'host']);
+  const listeners = [
+    { path: ['dimse', 'port'], port: 11112, host: dimseHost },
+    { path: ['dimse', 'tls', 'port'], port: undefined, host: dimseHost },
+    { path: ['http', 'port'], port: 8080, host: valueAt(raw, ['http', 'host']) },
+    // A worker has none: its default is not held against the port of its health.
+    {
+      path: ['distribution', 'listen', 'port'],
+      port: undefined,
+      host: valueAt(raw, ['distribution', 'listen', 'host']),
+    },
+  ].map(({ path, port, host }) => ({ path, port: valueAt(raw, path) ?? port, host: host ?? '127.0.0.1' }));
+  const every = new Set<unknown>(['0.0.0.0', '::']);
+  return listeners.flatMap(({ path, port, host }, at) => {
+    const earlier = listeners
+      .slice(0, at)
+      .find((one) => one.port === port && (one.host === host || every.has(one.host) || every.has(host)));
+    if (typeof port !== 'number' || port === 0 || !earlier) return [];
+    return [{ path, message: `${port} is already ${earlier.path.join('.')}; expected a port of its own` }];
+  });
+}
+
 /** What single values cannot show: names that must exist elsewhere, and combinations that are not safe. */
 export function crossProblems(raw: unknown): Problem[] {
-  return [...ruleProblems(raw), ...pullProblems(raw), ...exposureProblems(raw), ...redisProblems(raw)];
+  return [
+    ...ruleProblems(raw),
+    ...pullProblems(raw),
+    ...exposureProblems(raw),
+    ...redisProblems(raw),
+    ...portProblems(raw),
+  ];
 }

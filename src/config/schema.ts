@@ -32,7 +32,8 @@ function isOrigin(value: string): boolean {
 
 function redisUrl(value: string): boolean {
   try {
-    return /^rediss?:$/.test(new URL(value).protocol);
+    const { protocol, hostname } = new URL(value);
+    return /^rediss?:$/.test(protocol) && hostname !== '';
   } catch {
     return false;
   }

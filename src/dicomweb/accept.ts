@@ -17,6 +17,11 @@ export interface Offer {
   multipart: boolean;
 }
 
+/** An offer as an Accept header asks for it. */
+export function written({ type, multipart }: Offer): string {
+  return multipart ? `multipart/related; type="${type}"` : type;
+}
+
 function splitList(value: string): string[] {
   return value.match(/(?:[^,"]|"(?:[^"\\]|\\.)*"?)+/g) ?? [];
 }

@@ -1,6 +1,6 @@
 export { createFrameDecoder, type FrameDecoder } from './frame-decoder.js';
 export { type Holdings, holdingsOf } from './holdings.js';
-export { otherMethods } from './other-methods.js';
+export { optionsOf, otherMethods } from './other-methods.js';
 export { encodePng, type Picture } from './png.js';
 export { createQueryProvider, type QueryProviderOptions } from './query-provider.js';
 export {

@@ -17,11 +17,21 @@ const RESOURCES: readonly { pattern: RegExp; allowed: string }[] = [
   },
 ].map(({ paths, allowed }) => ({ pattern: new RegExp(`^(?:${paths.join('|')})$`), allowed }));
 
+function allowedAt(path: string): string | undefined {
+  return RESOURCES.find(({ pattern }) => pattern.test(path))?.allowed;
+}
+
+/** OPTIONS, before the services: each of them alone would name its own methods only (RFC 9110 9.3.7). */
+export const optionsOf: RequestHandler = (request, response, next) => {
+  const allowed = allowedAt(request.path);
+  if (request.method !== 'OPTIONS' || allowed === undefined) return next();
+  response.status(204).set('Allow', `${allowed}, OPTIONS`).end();
+};
+
 /** Answers what the services before it left: methods that a resource does not have, deletion among them (RFC 9110 15.5.6). */
 export const otherMethods: RequestHandler = (request, response, next) => {
-  const resource = RESOURCES.find(({ pattern }) => pattern.test(request.path));
-  if (resource === undefined) return next();
-  const { allowed } = resource;
+  const allowed = allowedAt(request.path);
+  if (allowed === undefined) return next();
   response
     .status(405)
     .set('Allow', allowed)

@@ -1,5 +1,5 @@
 import { type Request, type Response, Router } from 'express';
-import { chooseType } from './accept.js';
+import { chooseType, written } from './accept.js';
 import { acceptedBy, baseUrl, notAcceptable, send } from './answer.js';
 import type { Holdings } from './holdings.js';
 import { multipart } from './multipart-writer.js';
@@ -44,7 +44,7 @@ export function createQueryProvider(options: QueryProviderOptions): Router {
 
   async function answer(level: Level, request: Request, response: Response): Promise<void> {
     const offer = chooseType(acceptedBy(request), TYPES);
-    if (!offer) throw notAcceptable(TYPES.map(({ type }) => type).join(', '));
+    if (!offer) throw notAcceptable(TYPES.map(written).join(', '));
     const query = parseQuery(request, level, maxResults);
     const warnings = [...query.warnings];
     const results: Buffer[] = [];

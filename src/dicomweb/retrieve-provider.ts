@@ -1,7 +1,7 @@
 import { type Request, Router } from 'express';
 import type { Instance } from '../archive/index.js';
 import { DicomError, itemsOf, TransferSyntax, toOutgoing } from '../dicom/index.js';
-import { type Acceptable, choose, chooseType, takes } from './accept.js';
+import { type Acceptable, choose, chooseType, takes, written } from './accept.js';
 import { acceptedBy, baseUrl, begun, instancePath, notAcceptable, send } from './answer.js';
 import { jsonDataSet, jsonTag } from './dicom-json.js';
 import { mayConvert, toExplicitLittleEndian } from './explicit-little-endian.js';
@@ -236,7 +236,7 @@ export function createRetrieveProvider({ holdingsFor, readerOf, decoder }: Retri
   get([`${study}/metadata`, `${series}/metadata`, `${instance}/metadata`], async (request, response) => {
     const { instances, partial } = resourceOf(holdingsFor(request), keyOf(request));
     const offer = chooseType(acceptedBy(request), JSON_TYPES);
-    if (!offer) throw notAcceptable(JSON_TYPES.map(({ type }) => type).join(', '));
+    if (!offer) throw notAcceptable(JSON_TYPES.map(written).join(', '));
     const base = baseUrl(request);
     const metadataOf = async (each: Instance): Promise<JsonDataSet> => {
       const { dataSet, pixelData } = await openStored(each);

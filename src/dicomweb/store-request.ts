@@ -18,7 +18,7 @@ export interface IncomingFile {
     outcome: 'stored' | 'duplicate' | 'new-version' | 'kept-first';
     instance: { study: string; series: string; sop: string; sopClass: string };
   }>;
-  abort(): Promise<void>;
+  abort(refused?: { code: string; message: string }): Promise<void>;
 }
 
 /** What of the intake a store request needs. */
@@ -163,7 +163,7 @@ export class StoreRequest {
     let failure: { code: string; reason: number; message: string } | undefined;
     const giveUp = async (error: unknown) => {
       failure = failureOf(error);
-      await incoming?.abort().catch(() => undefined);
+      await incoming?.abort(failure).catch(() => undefined);
     };
     try {
       incoming = this.#options.intake.beginFile({
@@ -185,7 +185,9 @@ export class StoreRequest {
         if (bytes > this.#options.limits.instanceBytes) {
           await giveUp(
             Object.assign(
-              new Error(`an instance is longer than ${this.#options.limits.instanceBytes} bytes`),
+              new Error(
+                `an instance is longer than ${this.#options.limits.instanceBytes} bytes (limits.instanceBytes)`,
+              ),
               {
                 code: 'too-large',
                 httpFailureReason: FAILURE.outOfResources,

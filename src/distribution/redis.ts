@@ -22,6 +22,8 @@ export interface RedisConnection {
   readonly client: Redis;
   /** Why the server cannot be used now; empty when it can. */
   problem(): string;
+  /** Calls back with each new reason why it cannot; trying again in vain for the same one is not told. */
+  onProblem(listener: (problem: string) => void): void;
   /** Calls back each time that the server can be used (again). */
   onReady(listener: () => void): void;
   close(): void;
@@ -65,11 +67,17 @@ export function connectRedis(url: string, name: string, access: RedisAccess = {}
       tls: { ...secured, ...(serverName !== undefined && { servername: serverName }) },
     }),
   });
-  client.on('error', (error: Error & { code?: string }) => {
-    problem = `Redis at ${redisAddress(url)} cannot be used: ${error.code ?? error.message}`;
-  });
+  const listeners: ((problem: string) => void)[] = [];
+  const failed = (reason: string) => {
+    if (reason === problem) return;
+    problem = reason;
+    for (const listener of listeners) listener(reason);
+  };
+  client.on('error', (error: Error & { code?: string }) =>
+    failed(`Redis at ${redisAddress(url)} cannot be used: ${error.code ?? error.message}`),
+  );
   client.on('close', () => {
-    if (problem === '') problem = `the connection to Redis at ${redisAddress(url)} is lost`;
+    if (problem === '') failed(`the connection to Redis at ${redisAddress(url)} is lost`);
   });
   client.on('ready', () => {
     problem = '';
@@ -83,7 +91,7 @@ export function connectRedis(url: string, name: string, access: RedisAccess = {}
     }
     const now = performance.now();
     if (asked && now - askedAt > SILENCE_MS) {
-      problem = `Redis at ${redisAddress(url)} does not answer`;
+      failed(`Redis at ${redisAddress(url)} does not answer`);
       asked = false;
       client.disconnect(true);
       return;
@@ -100,6 +108,7 @@ export function connectRedis(url: string, name: string, access: RedisAccess = {}
   return {
     client,
     problem: () => problem,
+    onProblem: (listener) => void listeners.push(listener),
     onReady(listener) {
       client.on('ready', listener);
       if (client.status === 'ready') listener();

@@ -61,6 +61,8 @@ export interface CorrectionWorkerOptions {
   /** Told when the worker pauses itself, with the reason, and when it goes on, with none. */
   onPause?(reason: string): void;
   onDetour?(gateway: string, reason: string): void;
+  /** Told why Redis cannot be used, and, when it can (again), an empty reason. */
+  onRedis?(problem: string): void;
 }
 
 export interface CorrectionWorker {
@@ -90,6 +92,8 @@ const TELL_REDIS_MS = 5000;
 export function startCorrectionWorker(o: CorrectionWorkerOptions): CorrectionWorker {
   const id = randomUUID();
   const redis = connectRedis(o.redisUrl, `mcnet-worker-${id.slice(0, 8)}`, o.redisAccess);
+  redis.onProblem((problem) => o.onRedis?.(problem));
+  redis.onReady(() => o.onRedis?.(''));
   const identities = o.models.map(({ identity }) => identity);
   const client = createGatewayClient({
     secret: o.secret,

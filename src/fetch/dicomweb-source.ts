@@ -33,7 +33,7 @@ export function dicomWebSource({ name, target, parallel, intake }: DicomWebSourc
       throw error;
     }
     if (refusal !== undefined) {
-      await incoming.abort();
+      await incoming.abort({ code: 'io', message: refusal });
       return refusal;
     }
     return incoming.commit().then(

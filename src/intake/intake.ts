@@ -39,8 +39,11 @@ export interface IncomingInstance {
   write(chunk: Buffer): Promise<void>;
   /** Resolves when the object is on disk and indexed. @throws IntakeError: nothing was kept. */
   commit(): Promise<Committed>;
-  /** The sender went away: nothing is kept. */
-  abort(): Promise<void>;
+  /**
+   * Nothing is kept.
+   * @param refused why the sender is told that it is not taken; without it, the sender went away
+   */
+  abort(refused?: { code: string; message: string }): Promise<void>;
 }
 
 export interface Intake {
@@ -151,7 +154,12 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
           if (failure !== undefined) throw failure;
           const committed = await store(receiving!, expected);
           receiving!.end();
-          events.emit('received', { ...committed, bytes, ms: performance.now() - startedAt });
+          events.emit('received', {
+            ...committed,
+            source: expected.source,
+            bytes,
+            ms: performance.now() - startedAt,
+          });
           return committed;
         } catch (error) {
           const refusal = intakeErrorOf(error);
@@ -169,11 +177,20 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
           arriving -= 1;
         }
       },
-      async abort() {
+      async abort(refused) {
         if (over) return;
         over = true;
         arriving -= 1;
         await receiving?.discard();
+        const why = refused && (failure ?? refused);
+        if (why === undefined) return;
+        events.emit('rejected', {
+          source: expected.source,
+          code: why.code,
+          message: why.message,
+          bytes: receiving?.bytes ?? 0,
+          ...(expected.sopInstanceUid !== undefined && { sop: expected.sopInstanceUid }),
+        });
       },
     };
   }

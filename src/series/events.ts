@@ -8,6 +8,8 @@ export interface PipelineEvents {
   received: [
     {
       instance: Instance;
+      /** Who sent it now; a duplicate's instance has the source of the first. */
+      source: Source;
       outcome: 'stored' | 'duplicate' | 'new-version' | 'kept-first';
       bytes: number;
       /** From the first byte to durable, milliseconds. */

@@ -51,8 +51,9 @@ function read(body: unknown, sources: ReadonlyMap<string, unknown>): Asked | str
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     return 'the body must be a JSON object';
   const { source, ...rest } = body as Record<string, unknown>;
+  if (sources.size === 0) return 'nothing can be fetched: the configuration names no sources';
   if (typeof source !== 'string' || !sources.has(source))
-    return `source must be one of ${[...sources.keys()].join(', ') || '(no sources are configured)'}`;
+    return `source must be one of ${[...sources.keys()].join(', ')}`;
   const given = new Map<string, string>();
   for (const [name, value] of Object.entries(rest)) {
     const pattern = PATTERNS[name];

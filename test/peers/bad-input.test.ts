@@ -1,5 +1,6 @@
 /** What is wrong with an object, a sender or a destination is said by the standard's means, and nothing else is lost. */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type StoreOutcome, storeInstances } from '../../src/dimse/index.js';
@@ -218,4 +219,31 @@ test('a server that is killed within a series loses nothing that it acknowledged
   }
   assert.equal(derivedOf.size, view.counts.received);
   for (const sop of acknowledged) assert.equal(derivedOf.get(sop)?.size, 1, `${sop} has one derived slice`);
+});
+
+test('an object beyond limits.instanceBytes is refused over C-STORE and STOW-RS, in the log and the metrics too', async (t) => {
+  if (!needPrograms(t, 'storescu')) return;
+  const folder = temporaryFolder(t, 'too-large');
+  const config = `${yaml(await modelsFolder(folder), await freePort())}limits: { instanceBytes: 10000 }\n`;
+  const server = await startMcnet(t, folder, config);
+  const [one] = newSeries(1, 128).instances;
+  const [file] = writeFiles(folder, [one!]);
+  const { stdout, stderr } = await storescu(server, file!);
+  assert.match(stdout + stderr, /OutOfResources|0xa700/i);
+  const { sop, code, reason } = await logged(server, 'instance rejected');
+  assert.deepEqual([sop, code], [one!.sopInstanceUid, 'too-large']);
+  assert.match(String(reason), /longer than 10000 bytes \(limits\.instanceBytes\)/);
+
+  const response = await fetch(`${server.url}/dicom-web/studies`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/dicom' },
+    body: await readFile(file!),
+  });
+  assert.equal(response.status, 409);
+  assert.match(String((await logged(server, 'instance rejected', 1)).reason), /limits\.instanceBytes/);
+  const metrics = await (await fetch(`${server.url}/metrics`)).text();
+  for (const protocol of ['dimse', 'dicomweb']) {
+    const rejected = `mcnet_instances_received_total{source="SCANNER",protocol="${protocol}",outcome="rejected"} 1`;
+    assert.ok(metrics.includes(rejected), protocol);
+  }
 });

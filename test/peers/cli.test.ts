@@ -113,6 +113,12 @@ test('a server that cannot work does not start, and says why', async (t) => {
       1,
       /another program listens there/,
     ],
+    [
+      'no keyword',
+      good('tiny').replace('Modality', 'Modalty'),
+      2,
+      /rules\[0\]\.when\.Modalty: "Modalty" is no keyword of the DICOM data dictionary/,
+    ],
     ['no YAML', 'aeTitle: [MCNET', 2, /line \d+: /],
     [
       'unknown key',
@@ -137,6 +143,7 @@ test('a server that cannot work does not start, and says why', async (t) => {
     [good('tiny'), 0],
     [good('absent'), 2],
     ['destinations: { pacs: { dimse: { host: x } } }', 2],
+    [good('tiny').replace('Modality', 'Modalty'), 2],
   ];
   await Promise.all(
     checks.map(async ([text, code]) => {
@@ -147,6 +154,9 @@ test('a server that cannot work does not start, and says why', async (t) => {
       else assertSentence(finished, /has (a|\d+) problem/);
     }),
   );
+
+  const both = await mcnet(['check-config', configOf(good('absent').replace('Modality', 'Modalty'))]);
+  assertSentence(both, /has 2 problems:\n {2}rules\[0\]\.when\.Modalty: .*\n {2}rules\[0\]\.model: no model/);
 
   const sick = configOf(
     good('tiny', 'engine: cpu\ndestinations: { gone: { dimse: { aeTitle: X, host: 127.0.0.1, port: 1 } } }'),
@@ -163,6 +173,10 @@ test('a server that cannot work does not start, and says why', async (t) => {
     disk: { ok: boolean; freeBytes: number };
     destinations: { name: string; ok: boolean; message: string }[];
   };
+  assert.match(found.destinations[0]!.message, /^X at 127\.0\.0\.1:1: (?!X at)/);
+  assert.equal(found.disk.ok, true);
+  const data = /^data: (.*)$/m.exec(readFileSync(sick, 'utf8'))![1]!;
+  assert.ok(!existsSync(data), 'who asks may not be who serves: the folder is left to the server');
   assert.equal(found.healthy, false);
   assert.equal(found.models[0]!.model.name, 'tiny');
   assert.equal(found.models[0]!.engines.length, 5);
@@ -243,6 +257,10 @@ rules: [{ name: MR, when: { Modality: MR }, model: tiny, complete: { quiet: 300m
   });
   assert.equal(failed.series, seriesUid);
   assert.deepEqual([failed.counts.received, failed.counts.corrected, failed.counts.failed], [3, 2, 1]);
+
+  const fetched = await mcnet(['fetch', '--source', 'pacs', '--study', '1.2.3', ...at]);
+  assert.equal(fetched.code, 1);
+  assertSentence(fetched, /nothing can be fetched: the configuration names no sources/);
 
   const list = await mcnet(['series', 'ls', ...at]);
   assert.match(list.stdout, new RegExp(`${seriesUid} +failed +3 +2`));

@@ -61,6 +61,7 @@ test('a file that cannot be used changes nothing, and says so everywhere; what n
       /to\[0\] .*"pasc" is not a destination; did you mean "pacs"/,
       (text) => text.replace('to: [pacs]', 'to: [pasc]'),
     ],
+    [/rules\[0\]\.when\.Modalty: "Modalty" is no keyword/, (text) => text.replace('Modality:', 'Modalty:')],
     [/line \d+: /, (text) => text.replace('peers: [', 'peers: [[')],
     [
       /"huge" is not loaded; restart the server to use it/,

@@ -109,3 +109,24 @@ test('a server whose certificate nobody vouches for is not spoken to', async (t)
   );
   assert.notEqual(connection.client.status, 'ready');
 });
+
+test('gateway and worker say once why they cannot use Redis, and when they can', async (t) => {
+  if (!needPrograms(t, 'redis-server')) return;
+  const redis = await redisServer(t, true, { options: ['--requirepass', PASSWORD] });
+  const folder = temporaryFolder(t, 'wrong');
+  const settings = `models: ${await modelsFolder(folder)}
+rules: [{ name: all, when: { Modality: MR }, model: tiny }]
+redis: { password: ${WRONG} }`;
+  const parts = { redisUrl: redis.url, folder, settings };
+  for (const part of [await startGateway(t, parts), await startWorkerPart(t, { ...parts, name: 'worker' })]) {
+    const away = () => part.lines('Redis is away');
+    await eventually('it says why', () => away().find(({ reason }) => /WRONGPASS/.test(String(reason))));
+    const said = away().length;
+    await redis.command(`AUTH ${PASSWORD}\r\nCONFIG SET requirepass ${WRONG}`);
+    await eventually('Redis is there', () => part.lines('Redis is there')[0]);
+    assert.equal(away().length, said, 'each try in vain is not a line');
+    await redis.command(`AUTH ${WRONG}\r\nCONFIG SET requirepass ${PASSWORD}`);
+    part.child.kill('SIGTERM');
+    assert.equal(await part.exited, 0);
+  }
+});

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -118,4 +118,32 @@ test('a rate gives each key its own, and more as time goes by', () => {
   now += 1000;
   assert.equal(rate.take('a'), 0);
   assert.ok(rate.take('a') > 0);
+});
+
+test('what root writes can be read by the server that runs as somebody else', (t) => {
+  if (process.getuid?.() !== 0) return t.skip('only root gives files away');
+  const as = (uid: number, gid: number, mode: number) => {
+    const its = mkdtempSync(join(folder, 'owned-'));
+    chownSync(its, uid, gid);
+    chmodSync(its, mode);
+    return join(its, 'tokens.json');
+  };
+  const standsAs = (file: string) => {
+    const { uid, gid, mode } = statSync(file);
+    return [uid, gid, mode & 0o777];
+  };
+  const configuration = as(0, 65534, 0o750);
+  openTokens(configuration).add('pacs', 'sender');
+  assert.deepEqual(standsAs(configuration), [0, 65534, 0o640]);
+  openTokens(configuration).remove('pacs');
+  assert.deepEqual(standsAs(configuration), [0, 65534, 0o640]);
+  const data = as(65534, 65534, 0o700);
+  openTokens(data).add('pacs', 'sender');
+  assert.deepEqual(standsAs(data), [65534, 65534, 0o600]);
+  const given = as(0, 0, 0o755);
+  openTokens(given).add('pacs', 'sender');
+  assert.deepEqual(standsAs(given), [0, 0, 0o600]);
+  chownSync(given, 65534, 65534);
+  openTokens(given).add('router', 'sender');
+  assert.deepEqual(standsAs(given), [65534, 65534, 0o600]);
 });

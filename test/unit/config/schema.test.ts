@@ -269,3 +269,29 @@ test('priorities have names; secrets of the distribution are not repeated in mes
   for (const one of found) assert.doesNotMatch(one, /s3cret/);
   assert.match(found[2]!, /expected stat, routine, or a whole number from -100 to 100/);
 });
+
+test('a port that this process would take from itself is named with the key that has it', () => {
+  assert.deepEqual(problems('http: { port: 11112 }'), [
+    'http.port (line 1): 11112 is already dimse.port; expected a port of its own',
+  ]);
+  assert.match(
+    problems('dimse: { host: 0.0.0.0, port: 8080 }')[0]!,
+    /^http\.port: 8080 is already dimse\.port/,
+  );
+  assert.match(
+    problems('distribution: { listen: { port: 8080 } }')[0]!,
+    /^distribution\.listen\.port \(line 1\): 8080 is already http\.port/,
+  );
+  assert.equal(load('http: { port: 8090 }').http.port, 8090);
+  assert.equal(load('dimse: { port: 0 }\nhttp: { port: 0 }').http.port, 0);
+  assert.equal(load('dimse: { host: 10.0.0.1, port: 8080 }').dimse.port, 8080);
+});
+
+test('a Redis address names a server', () => {
+  for (const address of ['redis:/queue', 'redis://', 'rediss:///0'])
+    assert.match(
+      problems(`queue: "${address}"`)[0]!,
+      /^queue \(line 1\): .*expected embedded, or the address/,
+    );
+  assert.equal(load('queue: redis://localhost/2').queue, 'redis://localhost/2');
+});

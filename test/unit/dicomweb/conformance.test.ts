@@ -394,6 +394,29 @@ const rows: Row[] = [
       holds: ({ headers }) => assert.match(headers.get('allow') ?? '', /GET/),
     }),
   ),
+  ...(
+    [
+      ['/studies', 'GET, HEAD, POST, OPTIONS'],
+      [`/studies/${study}`, 'GET, HEAD, POST, OPTIONS'],
+      [`${INSTANCES}/${sop}`, 'GET, HEAD, OPTIONS'],
+    ] as const
+  ).map(
+    ([path, allowed]): Row => ({
+      section: '8.3 what a resource allows',
+      method: 'OPTIONS',
+      path,
+      status: 204,
+      holds: ({ headers }) => assert.equal(headers.get('allow'), allowed),
+    }),
+  ),
+  {
+    section: '8.7 what there is instead is named as it is asked for',
+    path: '/studies',
+    accept: 'application/dicom+xml',
+    status: 406,
+    holds: ({ body }) =>
+      assert.match(body.toString(), /multipart\/related; type=\\"application\/dicom\+xml\\"/),
+  },
   { section: '8.5 no resource', path: '/patients', status: 404 },
   { section: '8.5 no UID', path: '/studies/abc', status: 400 },
 ];

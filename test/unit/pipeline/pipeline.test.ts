@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFile, rename, truncate, unlink } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
+import { observe } from '../../../src/composition/observe.js';
 import type { IntakeError } from '../../../src/intake/index.js';
 import { openPipeline, type PipelineOptions } from '../../../src/pipeline/index.js';
+import { createLogger, createMetrics } from '../../../src/telemetry/index.js';
 import {
   accepted,
   atEnd,
@@ -153,6 +155,27 @@ test('the same object again is a success without a second run', async (t) => {
   assert.equal((await again.commit()).outcome, 'duplicate');
   assert.equal(pipeline.series.get('1.2.3.4')?.state, 'delivered');
   assert.equal(pacs.received.length, 1);
+});
+
+test('an object that another sender brings again is counted as received from that one', async (t) => {
+  const { pipeline } = await open(t);
+  const metrics = createMetrics({ processMetrics: false, knownSources: () => ['SCANNER', 'ROUTER'] });
+  observe(pipeline.events, metrics, createLogger({ level: 'silent' }));
+  const one = slice({ sop: '1.2.3.4.1' });
+  await store(pipeline, one);
+  const again = pipeline.intake.beginFile({ source: { ...source, protocol: 'dicomweb', peer: 'ROUTER' } });
+  await again.write(one.file);
+  assert.equal((await again.commit()).outcome, 'duplicate');
+  const { body } = await metrics.exposition();
+  const received =
+    /^mcnet_instances_received_total\{source="(\w+)",protocol="(\w+)",outcome="([\w-]+)"\} (\d+)$/gm;
+  assert.deepEqual(
+    [...body.matchAll(received)].map((found) => found.slice(1)),
+    [
+      ['SCANNER', 'dimse', 'stored', '1'],
+      ['ROUTER', 'dicomweb', 'duplicate', '1'],
+    ],
+  );
 });
 
 test('ten senders of the same new object at once: stored once', async (t) => {
