@@ -1,5 +1,5 @@
 /** Small pieces that several views show. */
-import type { ComponentChildren } from 'preact';
+import { type ComponentChildren, Fragment } from 'preact';
 import { useState } from 'preact/hooks';
 import { type DestinationView, retryFailed, retrySeries, type SeriesView } from './api.js';
 import { duration, STATES } from './format.js';
@@ -131,6 +131,20 @@ export function RetryFailed() {
     return `${count} series set going again`;
   };
   return <SetGoing label="Retry all failed" name="Retry all failed" run={run} />;
+}
+
+/** Facts after each other; none of them turns round what stands beside it, whichever way it is written. */
+export function Line({ facts }: { facts: readonly string[] }) {
+  return (
+    <>
+      {facts.map((fact, index) => (
+        <Fragment key={index}>
+          {index > 0 && ' · '}
+          <bdi class="fact">{fact}</bdi>
+        </Fragment>
+      ))}
+    </>
+  );
 }
 
 export function Fact({ name, children }: { name: string; children: ComponentChildren }) {
