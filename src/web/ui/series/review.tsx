@@ -25,6 +25,7 @@ export function Review({
     getReviews(series.series).then(setAll, () => undefined);
   }, [series.series, at]);
   useEffect(() => {
+    setError('');
     if (asked) dialog.current?.showModal();
     else dialog.current?.close();
   }, [asked]);
