@@ -12,7 +12,7 @@ import { patientFacts, seriesTitle, studyFacts } from '../format.js';
 import { Help } from '../help.js';
 import { useShortcuts } from '../keyboard.js';
 import { know, useLive } from '../live.js';
-import { StateBadge, Verdict } from '../parts.js';
+import { Line, StateBadge, Verdict } from '../parts.js';
 import { mayDecide, useSession } from '../session.js';
 import { imageKeys, sliceKeys } from '../viewer/keys.js';
 import { isFlagged, slotsOf } from '../viewer/slots.js';
@@ -37,7 +37,7 @@ interface Slices {
 
 const FIRST_VIEW: View = { index: 0, zoom: 1, pan: [0, 0], window: undefined, residualShare: 0.25 };
 
-/** The series' slices, read again when there are more of them. */
+/** The series' slices, read again when there are more of them, and when the server is back. */
 function useSlices(uid: string, progress: string): Slices | undefined {
   const [found, setFound] = useState<Slices>();
   const readAt = useRef(0);
@@ -76,25 +76,35 @@ function useStage(): Stage | undefined {
 }
 
 export function SeriesPage({ uid }: { uid: string }) {
-  const live = useLive();
-  const series = live.series.get(uid);
+  const { series: all, connection } = useLive();
+  const series = all.get(uid);
   const [error, setError] = useState('');
+  const lost = connection === 'lost';
+  const known = series !== undefined;
+  // The list, which is read anew with every connection, ends before an old series.
   useEffect(() => {
+    if (lost) return;
+    setError('');
     getSeries(uid).then(know, (failure: Error) => setError(failure.message));
-  }, [uid]);
+  }, [uid, known, lost]);
   if (!series) {
     return (
-      <p class="notice" role={error === '' ? undefined : 'alert'}>
+      <div class="notice" role={error === '' ? undefined : 'alert'}>
         {error === '' ? 'Reading the series …' : error}
-      </p>
+        {error !== '' && (
+          <p>
+            <a href="#/">Back to the worklist</a>
+          </p>
+        )}
+      </div>
     );
   }
-  return <Opened series={series} />;
+  return <Opened series={series} lost={lost} />;
 }
 
-function Opened({ series }: { series: SeriesView }) {
+function Opened({ series, lost }: { series: SeriesView; lost: boolean }) {
   const { corrected, received } = series.counts;
-  const found = useSlices(series.series, `${received} ${corrected}`);
+  const found = useSlices(series.series, `${received} ${corrected} ${lost}`);
   const stage = useStage();
   const slots = useMemo(() => slotsOf(found?.slices ?? []), [found]);
   const [ready, setReady] = useState<typeof slots>();
@@ -218,11 +228,11 @@ function Opened({ series }: { series: SeriesView }) {
         <div class="who">
           <h1>{title}</h1>
           <p class="small muted">
-            <strong>{series.about?.patient}</strong>
-            {[...patientFacts(series), ...studyFacts(series), series.about?.scanner]
-              .filter(Boolean)
-              .map((fact) => ` · ${fact}`)
-              .join('')}
+            <strong>
+              <bdi>{series.about?.patient ?? 'Unknown patient'}</bdi>
+            </strong>
+            {' · '}
+            <Line facts={[...patientFacts(series), ...studyFacts(series)]} />
           </p>
         </div>
         <div class="badges">
@@ -286,6 +296,7 @@ function Opened({ series }: { series: SeriesView }) {
             residual={residual}
             tool={tool}
             divider={divider}
+            lost={lost}
             onScroll={(by) => go((index) => index + by)}
             onChange={change}
             onDivider={setDivider}
