@@ -193,6 +193,25 @@ test('log in, work, log out; the cookie is the browser’s alone', async (t) => 
   );
 });
 
+test('a page that is open and not used does not keep its session', async (t) => {
+  const fake = await start(t, { session: { idle: '1s' } });
+  const { cookie } = await logIn(fake);
+  const begun = performance.now();
+  let answers = 0;
+  while ((await ask(fake.url, '/api/status', { headers: { cookie } })).status === 200) {
+    answers += 1;
+    assert.ok(performance.now() - begun < 5000, 'the session goes on');
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  assert.ok(answers > 3, `${answers} answers`);
+  assert.equal((await ask(fake.url, '/api/events', { headers: { cookie } })).status, 401);
+  const used = (await logIn(fake)).cookie;
+  for (let i = 0; i < 4; i += 1) {
+    await new Promise((done) => setTimeout(done, 400));
+    assert.equal((await ask(fake.url, '/api/series', { headers: { cookie: used } })).status, 200);
+  }
+});
+
 test('a wrong password and an unknown name look the same, and are limited by name and by address', async (t) => {
   const fake = await start(t, { rate: { logins: 3 } });
   const [wrong, unknown] = [
