@@ -1,5 +1,5 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { canRetry, waitsForReview, whyToLook } from '../../attention.js';
+import { canRetry, isMoving, waitsForReview, whyToLook } from '../../attention.js';
 import type { SeriesView } from '../api.js';
 import {
   ago,
@@ -29,7 +29,7 @@ const FILTERS: readonly Filter[] = [
   {
     id: 'working',
     label: 'In progress',
-    holds: ({ state }) => state === 'receiving' || state === 'complete' || state === 'corrected',
+    holds: isMoving,
   },
   { id: 'to-review', label: 'To review', holds: waitsForReview },
   { id: 'flagged', label: 'Flagged', holds: ({ flagged }) => (flagged ?? 0) > 0 },
