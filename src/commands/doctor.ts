@@ -30,7 +30,9 @@ function echoes(
       try {
         return { name, ok: true, message: await echo() };
       } catch (error) {
-        return { name, ok: false, message: `${addressOf(name)}: ${(error as Error).message}` };
+        const { message } = error as Error;
+        const address = addressOf(name);
+        return { name, ok: false, message: message.startsWith(address) ? message : `${address}: ${message}` };
       }
     }),
   );

@@ -163,6 +163,7 @@ test('a server that cannot work does not start, and says why', async (t) => {
     disk: { ok: boolean; freeBytes: number };
     destinations: { name: string; ok: boolean; message: string }[];
   };
+  assert.equal(found.destinations[0]?.message.match(/X at 127/g)?.length, 1);
   assert.equal(found.healthy, false);
   assert.equal(found.models[0]!.model.name, 'tiny');
   assert.equal(found.models[0]!.engines.length, 5);
