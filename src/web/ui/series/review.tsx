@@ -29,7 +29,8 @@ export function Review({
     if (asked) dialog.current?.showModal();
     else dialog.current?.close();
   }, [asked]);
-  const may = mayDecide(useSession());
+  const session = useSession();
+  const may = mayDecide(session);
   const possible = may && series.counts.corrected > 0;
 
   async function decide(event: SubmitEvent) {
@@ -56,7 +57,7 @@ export function Review({
             : 'Held: nothing is delivered until somebody accepts.'}
         </p>
       )}
-      {!may && <p class="small muted">Technologists decide; you may look.</p>}
+      {session?.role === 'viewer' && <p class="small muted">Technologists decide; you may look.</p>}
       <div class="decide">
         <button type="button" class="accept" disabled={!possible} onClick={() => onAsk('accepted')}>
           Accept <kbd aria-hidden="true">A</kbd>
