@@ -54,7 +54,9 @@ export function Review({
         <p class="small">
           {series.review?.verdict === 'accepted'
             ? 'This rule holds series until they are accepted.'
-            : 'Held: nothing is delivered until somebody accepts.'}
+            : series.review
+              ? 'Nothing more is delivered unless somebody accepts.'
+              : 'Held: nothing is delivered until somebody accepts.'}
         </p>
       )}
       {session?.role === 'viewer' && <p class="small muted">Technologists decide; you may look.</p>}
