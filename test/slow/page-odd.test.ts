@@ -4,18 +4,20 @@ import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Page } from 'playwright-core';
+import { openUsers } from '../../src/access/index.js';
 import { checkAccessibility, openPage, settled, shownSlice, startBrowser } from '../peers/support/browser.js';
 import { sharedSeries } from '../peers/support/data.js';
 import { modelsFolder, startMcnet } from '../peers/support/mcnet.js';
 import { needPrograms, runProgram, temporaryFolder } from '../peers/support/process.js';
 
-async function start(t: TestContext, rules: string) {
+async function start(t: TestContext, rules: string, access?: string) {
   const folder = temporaryFolder(t, 'page-odd');
   const models = await modelsFolder(folder);
+  if (access) await openUsers(join(folder, 'users.json')).add('maria', 'technologist', access);
   const server = await startMcnet(
     t,
     folder,
-    `models: ${models}\nengine: cpu\npage: { patient: full }\nrules:\n${rules}\n`,
+    `models: ${models}\nengine: cpu\npage: { patient: full }\nrules:\n${rules}\n${access ? `access: { users: ${join(folder, 'users.json')} }\n` : ''}`,
   );
   const send = async (paths: readonly string[]) => {
     const to = ['-aec', 'MCNET', '+sd', '+r', '127.0.0.1', String(server.dicomPort)];
@@ -27,7 +29,7 @@ async function start(t: TestContext, rules: string) {
 
 const ALL = '  - { name: all, when: { Modality: MR }, model: tiny, to: [], complete: { quiet: 1s } }';
 
-async function titleOf(page: Page): Promise<string> {
+async function addressOf(page: Page): Promise<string> {
   await page.waitForSelector('tbody a.open');
   return (await page.locator('tbody a.open').first().getAttribute('href'))!;
 }
@@ -141,7 +143,7 @@ test('a series that the list does not reach any more opens by its address; one t
   const { server, browser, send } = await start(t, ALL);
   await send(files.slice(0, 1));
   const { page } = await openPage(browser, `${server.url}/`);
-  const address = await titleOf(page);
+  const address = await addressOf(page);
   const other = await page.context().newPage();
   await other.route('**/api/series?*', async (route) => {
     await new Promise((done) => setTimeout(done, 500));
@@ -155,4 +157,18 @@ test('a series that the list does not reach any more opens by its address; one t
   await other.goto(`${server.url}/#/series/1.2.3`);
   await other.click('[role=alert]:has-text("no series 1.2.3 is known here") a');
   await other.waitForSelector('h1:has-text("Worklist")');
+});
+
+test('a link to a series leads there after the login', async (t) => {
+  if (!needPrograms(t, 'chromium')) return;
+  const password = 'correct horse battery';
+  const { server, browser } = await start(t, ALL, password);
+  const { page } = await openPage(browser, `${server.url}/#/series/1.2.3`);
+  for (const attempt of ['wrong', password]) {
+    await page.fill('#name', 'maria');
+    await page.fill('#password', attempt);
+    await page.click('button[type=submit]');
+  }
+  await page.waitForSelector('[role=alert]:has-text("no series 1.2.3 is known here")');
+  assert.equal(page.url(), `${server.url}/#/series/1.2.3`);
 });

@@ -106,7 +106,7 @@ test('every registered route: listed, 401 without credentials, 403 for each role
   assert.deepEqual(unlisted, [], 'name these in src/web/route-access.ts');
   const gone = ROUTE_ACCESS.filter(
     ({ method, path }) =>
-      !['/login.css', '/icon.svg'].includes(path) &&
+      !['/login.css', '/login.js', '/icon.svg'].includes(path) &&
       !routes.some((each) => each.method === method && each.path === path),
   );
   assert.deepEqual(
@@ -170,7 +170,7 @@ test('the page needs a login, and a browser is led there; the login page needs n
   const page = await ask(fake.url, '/login?next=/api/x');
   assert.equal(page.status, 200);
   assert.match(page.text, /<form method="post" action="\/login">/);
-  assert.equal((await ask(fake.url, '/login.css')).status, 200);
+  for (const file of ['/login.css', '/login.js']) assert.equal((await ask(fake.url, file)).status, 200);
 });
 
 test('log in, work, log out; the cookie is the browser’s alone', async (t) => {
