@@ -121,6 +121,7 @@ test('a picture that does not come leaves its pane empty, and is tried again', a
   assert.equal(await page.locator('#decision-title').innerText(), 'Accept the correction');
   await page.keyboard.press('Escape');
   await page.waitForSelector('dialog[open]', { state: 'detached' });
+  await settled(page);
   await page.keyboard.press('a');
   await page.waitForSelector('dialog[open] textarea');
   assert.equal(await page.locator('dialog[open] [role=alert]').count(), 0);
