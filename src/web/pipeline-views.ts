@@ -277,11 +277,11 @@ export function viewsOfPipeline(
       };
       events.on('received', received).on('rejected', rejected).on('corrected', corrected);
       events.on('correctionFailed', corrected).on('series', changed).on('turnaround', changed);
-      events.on('delivery', delivered).on('reviewed', changed);
+      events.on('delivery', delivered).on('reviewed', changed).on('removed', changed);
       return () => {
         events.off('received', received).off('rejected', rejected).off('corrected', corrected);
         events.off('correctionFailed', corrected).off('series', changed).off('turnaround', changed);
-        events.off('delivery', delivered).off('reviewed', changed);
+        events.off('delivery', delivered).off('reviewed', changed).off('removed', changed);
       };
     },
   };

@@ -10,14 +10,14 @@ import { sharedSeries } from '../peers/support/data.js';
 import { modelsFolder, startMcnet } from '../peers/support/mcnet.js';
 import { needPrograms, runProgram, temporaryFolder } from '../peers/support/process.js';
 
-async function start(t: TestContext, rules: string, access?: string) {
+async function start(t: TestContext, rules: string, access?: string, more = '') {
   const folder = temporaryFolder(t, 'page-odd');
   const models = await modelsFolder(folder);
   if (access) await openUsers(join(folder, 'users.json')).add('maria', 'technologist', access);
   const server = await startMcnet(
     t,
     folder,
-    `models: ${models}\nengine: cpu\npage: { patient: full }\nrules:\n${rules}\n${access ? `access: { users: ${join(folder, 'users.json')} }\n` : ''}`,
+    `models: ${models}\nengine: cpu\npage: { patient: full }\nrules:\n${rules}\n${access ? `access: { users: ${join(folder, 'users.json')} }\n` : ''}${more}`,
   );
   const send = async (paths: readonly string[]) => {
     const to = ['-aec', 'MCNET', '+sd', '+r', '127.0.0.1', String(server.dicomPort)];
@@ -172,4 +172,18 @@ test('a link to a series leads there after the login', async (t) => {
   }
   await page.waitForSelector('[role=alert]:has-text("no series 1.2.3 is known here")');
   assert.equal(page.url(), `${server.url}/#/series/1.2.3`);
+});
+
+test('a series that retention removes leaves the worklist, and whoever looks at it is told', async (t) => {
+  if (!needPrograms(t, 'chromium', 'dcmsend')) return;
+  const files = sharedSeries(t, 'a12');
+  if (!files) return;
+  const retention = 'retention: { age: 5s, interval: 1s }\n';
+  const { server, browser, send } = await start(t, ALL, undefined, retention);
+  const [list, opened] = await Promise.all([1, 2].map(() => openPage(browser, `${server.url}/`)));
+  await send(files.slice(0, 1));
+  await opened!.page.click('a.open');
+  await list!.page.waitForSelector('a.open');
+  await opened!.page.waitForSelector('[role=alert]:has-text("is known here")');
+  await list!.page.waitForSelector('text=No series has arrived yet');
 });
