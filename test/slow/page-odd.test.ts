@@ -101,7 +101,13 @@ test('a picture that does not come leaves its pane empty, and is tried again', a
     return lost || frames > 2 ? route.abort() : route.continue();
   });
   await page.route('**/api/**', (route) => (lost ? route.abort() : route.continue()));
+  let refused = 0;
+  await page.route('**/slices', (route) => {
+    refused += 1;
+    return refused > 1 ? route.fallback() : route.fulfill({ status: 503, json: { error: 'busy' } });
+  });
   await page.click('a.open');
+  await page.waitForSelector('[role=alert]:has-text("The list of slices could not be read: busy")');
   await page.waitForSelector('.pane.first .canvas[data-shown]');
   await settled(page);
   assert.equal(await page.locator('.pane.second .title').innerText(), 'Corrected\nas the original');

@@ -26,6 +26,8 @@ const CINE_FRAMES_A_SECOND = 12;
 const RESIDUAL_SHARES = [0.05, 0.1, 0.25, 0.5];
 /** Slices that have come meanwhile are read so often at most. */
 const SLICES_EVERY_MS = 1000;
+/** After an attempt that failed. */
+const SLICES_AGAIN_MS = 5000;
 
 /** The pictures' code is large: it comes when a series is opened. */
 const loadViewer = () => Promise.all([import('../viewer/stage.js'), import('../viewer/images.js')]);
@@ -38,23 +40,29 @@ interface Slices {
 const FIRST_VIEW: View = { index: 0, zoom: 1, pan: [0, 0], window: undefined, residualShare: 0.25 };
 
 /** The series' slices, read again when there are more of them, and when the server is back. */
-function useSlices(uid: string, progress: string): Slices | undefined {
+function useSlices(uid: string, progress: string): { found: Slices | undefined; failed: string } {
   const [found, setFound] = useState<Slices>();
+  const [failed, setFailed] = useState('');
+  const [attempt, again] = useState(0);
   const readAt = useRef(0);
   useEffect(() => {
     const wait = Math.max(0, readAt.current + SLICES_EVERY_MS - Date.now());
-    const timer = setTimeout(
+    let timer = setTimeout(
       async () => {
         readAt.current = Date.now();
-        const next = await getSlices(uid).catch(() => undefined);
-        if (!next) return;
+        const next = await getSlices(uid).catch((error: Error) => setFailed(error.message));
+        if (!next) {
+          timer = setTimeout(() => again((count) => count + 1), SLICES_AGAIN_MS);
+          return;
+        }
+        setFailed('');
         setFound((now) => (JSON.stringify(now) === JSON.stringify(next) ? now : next));
       },
       readAt.current === 0 ? 0 : wait,
     );
     return () => clearTimeout(timer);
-  }, [uid, progress]);
-  return found;
+  }, [uid, progress, attempt]);
+  return { found, failed };
 }
 
 function useStage(): Stage | undefined {
@@ -104,7 +112,7 @@ export function SeriesPage({ uid }: { uid: string }) {
 
 function Opened({ series, lost }: { series: SeriesView; lost: boolean }) {
   const { corrected, received } = series.counts;
-  const found = useSlices(series.series, `${received} ${corrected} ${lost}`);
+  const { found, failed } = useSlices(series.series, `${received} ${corrected} ${lost}`);
   const stage = useStage();
   const slots = useMemo(() => slotsOf(found?.slices ?? []), [found]);
   const [ready, setReady] = useState<typeof slots>();
@@ -285,7 +293,11 @@ function Opened({ series, lost }: { series: SeriesView; lost: boolean }) {
             <kbd>?</kbd>
           </button>
         </div>
-        {found && slots.length === 0 ? (
+        {!found && failed !== '' ? (
+          <p class="notice" role="alert">
+            The list of slices could not be read: {failed}
+          </p>
+        ) : found && slots.length === 0 ? (
           <p class="notice">There are no images to show yet.</p>
         ) : (
           <Viewer
