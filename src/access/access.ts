@@ -23,9 +23,10 @@ export interface Access {
   readonly sessions?: Sessions;
   /**
    * Who sends a request: by token, else session, else what a trusted proxy says. undefined: nobody says.
+   * @param watching an open page asks by itself: that keeps no session from becoming idle
    * @throws AccessFileError when a file of users or tokens cannot be read: nobody is let in then
    */
-  identify(request: IncomingMessage): Principal | Forged | undefined;
+  identify(request: IncomingMessage, watching?: boolean): Principal | Forged | undefined;
   /** The address of the other end, behind trusted proxies the one that they name. */
   addressOf(request: IncomingMessage): string;
   /** Whether the browser's side of the connection is encrypted. */
@@ -115,10 +116,10 @@ export function openAccess(config: Pick<Config, 'access' | 'data' | 'http'>): Ac
   const cookie = (request: IncomingMessage, value: string, seconds: number) =>
     `${cookieName(request)}=${value}; Path=/; Max-Age=${seconds}; HttpOnly; SameSite=Lax${isSecureCookie(request) ? '; Secure' : ''}`;
 
-  const bySession = (request: IncomingMessage): Principal | Forged | undefined => {
+  const bySession = (request: IncomingMessage, watching: boolean): Principal | Forged | undefined => {
     const value = cookieOf(request, cookieName(request));
     if (value === undefined || !sessions) return undefined;
-    const session = sessions.find(value);
+    const session = sessions.find(value, watching);
     if (!session) return undefined;
     const address = addressOf(request);
     if (session.role) return { name: session.user, role: session.role, by: 'session', address };
@@ -148,7 +149,7 @@ export function openAccess(config: Pick<Config, 'access' | 'data' | 'http'>): Ac
     ...(users && { users }),
     ...(oidc && { oidc }),
     ...(sessions && { sessions }),
-    identify(request) {
+    identify(request, watching = false) {
       const { authorization } = request.headers;
       if (authorization !== undefined) {
         const shown = tokenOf(authorization);
@@ -156,7 +157,7 @@ export function openAccess(config: Pick<Config, 'access' | 'data' | 'http'>): Ac
         if (!token) return { forged: 'the token is not known here, or no longer' };
         return { name: token.name, role: token.role, by: 'token', address: addressOf(request) };
       }
-      return bySession(request) ?? byProxy(request);
+      return bySession(request, watching) ?? byProxy(request);
     },
     addressOf,
     isSecure,

@@ -19,8 +19,8 @@ export type Session = z.infer<typeof sessionSchema>;
 export interface Sessions {
   /** @returns the cookie's value */
   begin(user: string, role?: PersonRole): string;
-  /** The session of a cookie, while it lasts. */
-  find(cookie: string): Session | undefined;
+  /** The session of a cookie, while it lasts. @param watching nobody does anything: it becomes no younger by this */
+  find(cookie: string, watching?: boolean): Session | undefined;
   /** @returns whose session ended */
   end(cookie: string): Session | undefined;
   endAllOf(user: string): void;
@@ -66,9 +66,10 @@ export function openSessions(
       write();
       return cookie;
     },
-    find(cookie) {
+    find(cookie, watching = false) {
       const session = sessions.get(idOf(cookie));
       if (!session || !lasts(session)) return undefined;
+      if (watching) return session;
       session.seenAt = now();
       if (now() - writtenAt > WRITE_EVERY_MS) write();
       return session;

@@ -45,7 +45,8 @@ function echoes(
       try {
         return { name, ok: true, message: await echo() };
       } catch (error) {
-        const [address, { message }] = [addressOf(name), error as Error];
+        const { message } = error as Error;
+        const address = addressOf(name);
         return { name, ok: false, message: message.startsWith(address) ? message : `${address}: ${message}` };
       }
     }),

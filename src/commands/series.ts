@@ -1,4 +1,11 @@
-import { listSeries, retryFailedSeries, retrySeries, type SeriesView, showSeries } from '../web/index.js';
+import {
+  listSeries,
+  retryFailedSeries,
+  retrySeries,
+  type SeriesView,
+  showSeries,
+  whyToLook,
+} from '../web/index.js';
 import { EXIT } from './failure.js';
 import { table } from './table.js';
 
@@ -23,14 +30,14 @@ export async function seriesList(options: Options & { state?: string[]; limit: n
     console.log(
       table(
         ['SERIES', 'STATE', 'RECEIVED', 'CORRECTED', 'DELIVERED', 'LAST', 'REASON'],
-        series.map(({ series: uid, state, counts, lastReceivedAt, reason }) => [
-          uid,
-          state,
-          String(counts.received),
-          String(counts.corrected),
-          String(counts.delivered),
-          time(lastReceivedAt),
-          reason,
+        series.map((view) => [
+          view.series,
+          view.state,
+          String(view.counts.received),
+          String(view.counts.corrected),
+          String(view.counts.delivered),
+          time(view.lastReceivedAt),
+          view.reason || whyToLook(view).join('; '),
         ]),
       ),
     );
@@ -43,7 +50,7 @@ function describe(view: SeriesView): string {
   const lines = [
     `series       ${view.series}`,
     `study        ${view.study}`,
-    `state        ${view.state}${view.reason === '' ? '' : `: ${view.reason}`}`,
+    `state        ${[view.state, view.reason].filter(Boolean).join(': ')}`,
     `rule         ${view.rule ?? '(none matches)'}`,
     `slices       ${counts.received} received, ${counts.corrected} corrected, ${counts.leftAlone} left alone, ${counts.failed} failed, ${counts.delivered} delivered`,
     `last slice   ${time(view.lastReceivedAt)}`,

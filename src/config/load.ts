@@ -50,7 +50,8 @@ function readYaml(file: string): Source {
     throw new ConfigError(
       file,
       document.errors.map(
-        (error) => `line ${lines.linePos(error.pos[0]).line}: ${error.message.split('\n')[0]}`,
+        (error) =>
+          `line ${lines.linePos(error.pos[0]).line}: ${error.message.split('\n')[0]!.replace(/ at line \d+, column \d+:$/, '')}`,
       ),
     );
   }

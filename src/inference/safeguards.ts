@@ -145,7 +145,7 @@ export function flagsOf(
     const most = Math.max(...strong.map((index) => frames[index]!.residualEnergy));
     flags.push({
       kind: 'residual',
-      message: `the network would change ${(100 * most).toFixed(1)} % of the energy, more than ${100 * safeguards.maxResidual} %${namely(strong, frames.length)}`,
+      message: `the network would change ${(100 * most).toFixed(2)} % of the energy, more than ${Number((100 * safeguards.maxResidual).toPrecision(12))} %${namely(strong, frames.length)}`,
     });
   }
   const skipped = at((frame) => frame.decision.kind === 'skip');
@@ -153,7 +153,7 @@ export function flagsOf(
     const most = Math.max(...skipped.map((index) => frames[index]!.severity));
     flags.push({
       kind: 'skipped',
-      message: `not corrected, estimated severity of motion ${most.toFixed(2)} is below ${safeguards.skipBelow}${namely(skipped, frames.length)}`,
+      message: `not corrected, estimated severity of motion ${most.toFixed(3)} is below ${safeguards.skipBelow}${namely(skipped, frames.length)}`,
     });
   }
   return flags;

@@ -11,12 +11,10 @@ type Attributes = Readonly<Record<string, readonly string[] | undefined>>;
 
 const SECRET = 'page secret';
 
-/** The first component group of a Person Name (PS3.5 6.2.1), as its components. */
+/** The first component group of a Person Name that says anything (PS3.5 6.2.1), as its components. */
 function nameParts(value: string | undefined): string[] {
-  return (value ?? '')
-    .split('=')[0]!
-    .split('^')
-    .map((part) => part.trim());
+  const groups = (value ?? '').split('=').map((group) => group.split('^').map((part) => part.trim()));
+  return groups.find((parts) => parts.some((part) => part !== '')) ?? [];
 }
 
 function fullName(value: string | undefined): string {

@@ -29,6 +29,14 @@ export function waitsForReview({ hold, review, counts, state }: SeriesView): boo
   return hold === true && !review && counts.corrected > 0 && state !== 'receiving' && state !== 'complete';
 }
 
+/** Whether something more becomes of a series by itself. */
+export function isMoving({ state, hold, review, destinations }: SeriesView): boolean {
+  if (state === 'receiving' || state === 'complete') return true;
+  if (state !== 'corrected' || review?.verdict === 'rejected') return false;
+  if (hold && review?.verdict !== 'accepted') return false;
+  return destinations.some(({ state: at }) => at === 'waiting' || at === 'sending');
+}
+
 /** Whether images are missing that the headers announced, and no more are waited for. */
 function isShort({ state, expected, counts }: SeriesView): boolean {
   return state !== 'receiving' && expected !== undefined && counts.received < expected;

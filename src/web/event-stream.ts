@@ -22,7 +22,8 @@ export interface EventStream {
 const BACKLOG_BYTES = 1024 * 1024;
 
 /**
- * Server-sent events (WHATWG HTML 9.2): `event: series`, `data:` the series' view in JSON. A new connection should
+ * Server-sent events (WHATWG HTML 9.2): `event: series`, `data:` the series' view in JSON; `event: gone`
+ * for one that is here no more. A new connection should
  * read the whole list itself; only changes come here.
  */
 export function createEventStream<View>(options: EventStreamOptions<View>): EventStream {
@@ -42,6 +43,7 @@ export function createEventStream<View>(options: EventStreamOptions<View>): Even
     for (const series of changed) {
       const view = options.view(series);
       if (view !== undefined) send(`event: series\ndata: ${JSON.stringify(view)}\n\n`);
+      else send(`event: gone\ndata: ${JSON.stringify({ series })}\n\n`);
     }
     changed.clear();
   };

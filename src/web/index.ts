@@ -4,6 +4,7 @@ export { principalOf, type Refusals } from './access-guard.js';
 export type { ApiParts } from './api.js';
 export { createWebApp, type WebApp, type WebParts } from './app.js';
 export { isAtPage, maskedDicomWeb } from './at-page.js';
+export { whyToLook } from './attention.js';
 export {
   ClientError,
   listSeries,

@@ -11,7 +11,7 @@ export function escapeHtml(text: string): string {
   return text.replaceAll(/[&<>"']/g, (character) => ENTITIES[character]!);
 }
 
-/** The login page: a form that works without a script. */
+/** The login page: a form that works without a script; with it, it leads on to the very series of a link. */
 export function loginPage(about: {
   next: string;
   password: boolean;
@@ -39,6 +39,7 @@ export function loginPage(about: {
     <title>Log in – MC-Net</title>
     <link rel="icon" href="/icon.svg" type="image/svg+xml" />
     <link rel="stylesheet" href="/login.css" />
+    <script src="/login.js" defer></script>
   </head>
   <body>
     <main>

@@ -106,6 +106,15 @@ async function frameOf(
   };
 }
 
+/** An enhanced object says it of every frame: PS3.3 C.7.6.16.2.6. */
+function derivationOf(dataSet: DataSet): string {
+  const ofFrames = itemsOf(dataSet, 'PerFrameFunctionalGroupsSequence').flatMap((groups) => {
+    const own = itemsOf(groups, 'DerivationImageSequence').at(-1);
+    return (own && string(own, 'DerivationDescription')) ?? [];
+  });
+  return [...new Set(ofFrames)].join('; ') || (string(dataSet, 'DerivationDescription') ?? '');
+}
+
 /** What a derived object says about how it came about. */
 async function provenanceOf(derived: Instance): Promise<ProvenanceView> {
   const dataSet = await headerOf(derived);
@@ -115,7 +124,7 @@ async function provenanceOf(derived: Instance): Promise<ProvenanceView> {
   );
   return {
     series: derived.series,
-    description: string(dataSet, 'DerivationDescription') ?? '',
+    description: derivationOf(dataSet),
     softwareVersions: equipment ? strings(equipment, 'SoftwareVersions') : [],
     ...(made && { at: `${made[1]}-${made[2]}-${made[3]} ${made[4]}:${made[5]}:${made[6]}` }),
   };
@@ -268,11 +277,11 @@ export function viewsOfPipeline(
       };
       events.on('received', received).on('rejected', rejected).on('corrected', corrected);
       events.on('correctionFailed', corrected).on('series', changed).on('turnaround', changed);
-      events.on('delivery', delivered).on('reviewed', changed);
+      events.on('delivery', delivered).on('reviewed', changed).on('removed', changed);
       return () => {
         events.off('received', received).off('rejected', rejected).off('corrected', corrected);
         events.off('correctionFailed', corrected).off('series', changed).off('turnaround', changed);
-        events.off('delivery', delivered).off('reviewed', changed);
+        events.off('delivery', delivered).off('reviewed', changed).off('removed', changed);
       };
     },
   };

@@ -34,6 +34,7 @@ export const ROUTE_ACCESS: readonly RouteAccess[] = [
   get('/login/start', 'everyone'),
   get('/login/callback', 'everyone'),
   get('/login.css', 'everyone'),
+  get('/login.js', 'everyone'),
   get('/icon.svg', 'everyone'),
   post('/logout', 'everyone'),
   get('/api/session', 'everyone'),

@@ -272,6 +272,11 @@ test('flagged slices are shown, passed through and counted; a rejected series st
   await page.click('dialog[open] button[type=submit]');
   await page.waitForSelector('.series-head .badge:has-text("Rejected")');
   await page.waitForSelector('aside:has-text("rejected: it is not delivered")');
+  assert.equal(await page.locator('.badge.held').count(), 0);
+  assert.match(
+    await page.locator('aside .destinations').innerText(),
+    /^– pacs.*0 delivered · no more: rejected$/s,
+  );
   assert.equal(pacs.files().length, 0);
   // The decision outlives the server's process; another one may be made later.
   await page.keyboard.press('a');

@@ -176,7 +176,8 @@ export const OPERATIONS: readonly Operation[] = [
   {
     method: 'GET',
     path: '/api/events',
-    summary: 'Changes of series as server-sent events: event "series", data as of /api/series/{series}.',
+    summary:
+      'Changes of series as server-sent events: event "series", data as of /api/series/{series}; event "gone", data its UID as "series".',
     answers: {
       200: { description: 'A stream without an end.', mediaType: 'text/event-stream' },
       503: { description: 'Too many streams are open.', schema: failure },

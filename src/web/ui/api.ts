@@ -15,7 +15,9 @@ export function onUnknown(listener: () => void): void {
 }
 
 async function ask<Answer>(path: string, init?: RequestInit): Promise<Answer> {
-  const response = await fetch(new URL(path, ROOT), init);
+  const response = await fetch(new URL(path, ROOT), init).catch(() => {
+    throw new Error('The server does not answer. Try again when the connection is back.');
+  });
   if (response.status === 401) unknown();
   const body = (await response.json().catch(() => undefined)) as { error?: string } | undefined;
   if (!response.ok) throw new Error(body?.error ?? `The server answered ${response.status}.`);

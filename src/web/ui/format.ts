@@ -70,10 +70,11 @@ export function patientFacts({ about }: SeriesView): string[] {
   );
 }
 
-/** The study's line. */
+/** The study's line, and with what it was made. */
 export function studyFacts({ about }: SeriesView): string[] {
   if (!about) return [];
-  return [about.studyDescription, about.studyDate, about.accession && `Acc. ${about.accession}`].filter(
+  const accession = about.accession && `Acc. ${about.accession}`;
+  return [about.studyDescription, about.studyDate, accession, about.scanner].filter(
     (fact): fact is string => fact !== undefined && fact !== '',
   );
 }

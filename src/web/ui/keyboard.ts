@@ -47,7 +47,7 @@ function nameOf(event: KeyboardEvent): string {
 /** Whether the key belongs to what has the focus: a text, a choice, a slider, a button. */
 function belongsElsewhere(event: KeyboardEvent): boolean {
   const target = event.target as HTMLElement;
-  if (target.closest('dialog')) return true;
+  if (document.querySelector('dialog[open]')) return true;
   if (target.matches('textarea, select, input:not([type=range]):not([type=checkbox]):not([type=radio])'))
     return event.key !== 'Escape';
   if (target.matches('[role=slider], input[type=range], input[type=radio]'))

@@ -32,6 +32,11 @@ export function know(series: SeriesView): void {
   change({ series: new Map(live.get().series).set(series.series, series) });
 }
 
+function forget(uid: string): void {
+  const series = new Map(live.get().series);
+  if (series.delete(uid)) change({ series });
+}
+
 async function reload(): Promise<void> {
   try {
     const all = await listSeries();
@@ -57,6 +62,9 @@ function openStream(): void {
     void readStatus();
   });
   source.addEventListener('series', (event) => know(JSON.parse(event.data as string) as SeriesView));
+  source.addEventListener('gone', (event) =>
+    forget((JSON.parse(event.data as string) as { series: string }).series),
+  );
   source.addEventListener('error', () => {
     change({ connection: 'lost' });
     if (source.readyState === EventSource.CLOSED) setTimeout(openStream, REOPEN_MS);

@@ -1,12 +1,12 @@
 /** Small pieces that several views show. */
-import type { ComponentChildren } from 'preact';
+import { type ComponentChildren, Fragment } from 'preact';
 import { useState } from 'preact/hooks';
 import { type DestinationView, retryFailed, retrySeries, type SeriesView } from './api.js';
 import { duration, STATES } from './format.js';
 
 export function StateBadge({ series }: { series: SeriesView }) {
   const { label, mark } = STATES[series.state] ?? { label: series.state, mark: '?' };
-  const held = series.state === 'corrected' && series.hold && series.review?.verdict !== 'accepted';
+  const held = series.state === 'corrected' && series.hold && !series.review;
   return (
     <span class={`badge ${held ? 'held' : series.state}`}>
       <span aria-hidden="true">{held ? '‖' : mark}</span> {held ? 'Held' : label}
@@ -62,15 +62,20 @@ export function Destinations({ series, long = false }: { series: SeriesView; lon
     <ul class={long ? 'plain destinations' : 'chips'}>
       {series.destinations.map((destination) => {
         const { name, state, lastError } = destination;
-        const again = state === 'waiting' && lastError !== undefined;
+        const rejected = state === 'waiting' && series.review?.verdict === 'rejected';
+        const again = state === 'waiting' && lastError !== undefined && !rejected;
+        const mark = rejected ? '–' : again ? '↻' : (DESTINATION_MARKS[state] ?? '?');
+        const says = rejected
+          ? `${destination.delivered} delivered · no more: rejected`
+          : destinationSentence(destination);
         return (
-          <li key={name} title={long ? undefined : destinationSentence(destination)}>
+          <li key={name} title={long ? undefined : says}>
             <span class={`chip ${again ? 'flag' : state}`}>
-              <span aria-hidden="true">{again ? '↻' : (DESTINATION_MARKS[state] ?? '?')} </span>
+              <span aria-hidden="true">{mark} </span>
               {name}
-              <span class="hidden">: {again ? 'to be tried again' : state}</span>
+              <span class="hidden">: {rejected ? 'not sent' : again ? 'to be tried again' : state}</span>
             </span>
-            {long && <span class="small muted"> {destinationSentence(destination)}</span>}
+            {long && <span class="small muted"> {says}</span>}
           </li>
         );
       })}
@@ -131,6 +136,20 @@ export function RetryFailed() {
     return `${count} series set going again`;
   };
   return <SetGoing label="Retry all failed" name="Retry all failed" run={run} />;
+}
+
+/** Facts after each other; none of them turns round what stands beside it, whichever way it is written. */
+export function Line({ facts }: { facts: readonly string[] }) {
+  return (
+    <>
+      {facts.map((fact, index) => (
+        <Fragment key={index}>
+          {index > 0 && ' · '}
+          <bdi class="fact">{fact}</bdi>
+        </Fragment>
+      ))}
+    </>
+  );
 }
 
 export function Fact({ name, children }: { name: string; children: ComponentChildren }) {

@@ -18,6 +18,21 @@ async function read(): Promise<void> {
 onUnknown(() => void read());
 void read();
 
+/** The server counts as idle whoever asks for nothing; looking through pictures that are here already is no idleness. */
+const ACTIVE_EVERY_MS = 20_000;
+let toldAt = Date.now();
+for (const input of ['pointerdown', 'keydown', 'wheel']) {
+  addEventListener(
+    input,
+    () => {
+      if (Date.now() - toldAt < ACTIVE_EVERY_MS) return;
+      toldAt = Date.now();
+      void read();
+    },
+    { passive: true },
+  );
+}
+
 /** undefined until the server has said it. */
 export const useSession = (): Session | undefined => session.use();
 

@@ -103,6 +103,11 @@ test('sessions end after their lifetime, without requests, and by logout; they o
   const idle = sessions.begin('maria');
   now += 1001;
   assert.equal(sessions.find(idle), undefined);
+  const watched = sessions.begin('maria');
+  now += 900;
+  assert.equal(sessions.find(watched, true)?.user, 'maria');
+  now += 101;
+  assert.equal(sessions.find(watched, true), undefined);
   const ended = sessions.begin('maria');
   assert.equal(sessions.end(ended)?.user, 'maria');
   assert.equal(sessions.find(ended), undefined);

@@ -220,6 +220,7 @@ test('secrets in headers are not repeated in messages', () => {
 
 test('broken YAML and a missing file are sentences', () => {
   assert.match(problems('http: { port: 1\nqueue: x: y\n')[0]!, /^line \d+: /);
+  assert.match(problems('a: [\n b')[0]!, /^line 2: Flow sequence .* end with a \]$/);
   assert.throws(
     () => loadConfig({ file: join(folder, 'none.yaml') }),
     /none\.yaml.*\n.*there is no such file/,

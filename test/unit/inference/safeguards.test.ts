@@ -65,9 +65,23 @@ test('what is decided about a frame, and how the instance says so', () => {
   assert.deepEqual(
     flags.map(({ kind, message }) => [kind, message]),
     [
-      ['residual', 'the network would change 20.0 % of the energy, more than 5 % in frame 1'],
-      ['skipped', 'not corrected, estimated severity of motion 0.01 is below 0.02 in frame 2'],
+      ['residual', 'the network would change 20.00 % of the energy, more than 5 % in frame 1'],
+      ['skipped', 'not corrected, estimated severity of motion 0.010 is below 0.02 in frame 2'],
     ],
+  );
+});
+
+test('the figures of a flag are read as the rule has them, and never contradict it', () => {
+  const decision = { kind: 'flag', passThrough: false } as const;
+  const frames = [{ decision, severity: 0.5, residualEnergy: 0.0704 }];
+  assert.deepEqual(
+    flagsOf({ ...DEFAULT_SAFEGUARDS, maxResidual: 0.07 }, [], frames).map(({ message }) => message),
+    ['the network would change 7.04 % of the energy, more than 7 %'],
+  );
+  const skipped = [{ decision: { kind: 'skip' } as const, severity: 0.0184, residualEnergy: 0 }];
+  assert.deepEqual(
+    flagsOf({ ...DEFAULT_SAFEGUARDS, skipBelow: 0.02 }, [], skipped).map(({ message }) => message),
+    ['not corrected, estimated severity of motion 0.018 is below 0.02'],
   );
 });
 

@@ -32,4 +32,7 @@ test('the patient is shown as the site wants', () => {
     modality: 'MR',
   });
   assert.equal(aboutSeries({}, {}, 'full', 'C0FFEE').patient, 'Patient C0FFEE');
+  const ideographic = { PatientName: ['=山田^太郎=やまだ^たろう'] };
+  assert.equal(aboutSeries(ideographic, {}, 'full', 'C0FFEE').patient, '山田, 太郎');
+  assert.equal(aboutSeries(ideographic, {}, 'initials', 'C0FFEE').patient, '山. 太.');
 });

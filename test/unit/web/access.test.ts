@@ -106,7 +106,7 @@ test('every registered route: listed, 401 without credentials, 403 for each role
   assert.deepEqual(unlisted, [], 'name these in src/web/route-access.ts');
   const gone = ROUTE_ACCESS.filter(
     ({ method, path }) =>
-      !['/login.css', '/icon.svg'].includes(path) &&
+      !['/login.css', '/login.js', '/icon.svg'].includes(path) &&
       !routes.some((each) => each.method === method && each.path === path),
   );
   assert.deepEqual(
@@ -170,7 +170,7 @@ test('the page needs a login, and a browser is led there; the login page needs n
   const page = await ask(fake.url, '/login?next=/api/x');
   assert.equal(page.status, 200);
   assert.match(page.text, /<form method="post" action="\/login">/);
-  assert.equal((await ask(fake.url, '/login.css')).status, 200);
+  for (const file of ['/login.css', '/login.js']) assert.equal((await ask(fake.url, file)).status, 200);
 });
 
 test('log in, work, log out; the cookie is the browser’s alone', async (t) => {
@@ -191,6 +191,25 @@ test('log in, work, log out; the cookie is the browser’s alone', async (t) => 
     fake.heard.filter((each) => !/^4/.test(each)),
     ['in maria', 'out maria'],
   );
+});
+
+test('a page that is open and not used does not keep its session', async (t) => {
+  const fake = await start(t, { session: { idle: '1s' } });
+  const { cookie } = await logIn(fake);
+  const begun = performance.now();
+  let answers = 0;
+  while ((await ask(fake.url, '/api/status', { headers: { cookie } })).status === 200) {
+    answers += 1;
+    assert.ok(performance.now() - begun < 5000, 'the session goes on');
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  assert.ok(answers > 3, `${answers} answers`);
+  assert.equal((await ask(fake.url, '/api/events', { headers: { cookie } })).status, 401);
+  const used = (await logIn(fake)).cookie;
+  for (let i = 0; i < 4; i += 1) {
+    await new Promise((done) => setTimeout(done, 400));
+    assert.equal((await ask(fake.url, '/api/series', { headers: { cookie: used } })).status, 200);
+  }
 });
 
 test('a wrong password and an unknown name look the same, and are limited by name and by address', async (t) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { canRetry, waitsForReview, whyToLook } from '../../../src/web/attention.js';
+import { canRetry, isMoving, waitsForReview, whyToLook } from '../../../src/web/attention.js';
 import type { SeriesView } from '../../../src/web/views.js';
 
 const series = (changes: Partial<SeriesView> = {}): SeriesView => ({
@@ -35,6 +35,22 @@ test('nobody has to look at what went as it should, is under way, or is left alo
     { remarks: [{ kind: 'skipped', count: 20 }] },
   ] satisfies Partial<SeriesView>[])
     assert.deepEqual(whyToLook(series(changes)), [], JSON.stringify(changes));
+});
+
+test('in progress is what goes on by itself', () => {
+  const waiting = { ...away, attempts: 0, lastError: undefined as never };
+  for (const [moves, changes] of [
+    [true, { state: 'receiving' }],
+    [true, { state: 'complete' }],
+    [true, { state: 'corrected', destinations: [waiting] }],
+    [true, { state: 'corrected', destinations: [waiting], hold: true, review: review('accepted') }],
+    [false, { state: 'corrected', destinations: [] }],
+    [false, { state: 'corrected', destinations: [waiting], hold: true }],
+    [false, { state: 'corrected', destinations: [waiting], review: review('rejected') }],
+    [false, {}],
+    [false, { state: 'failed' }],
+  ] satisfies [boolean, Partial<SeriesView>][])
+    assert.equal(isMoving(series(changes)), moves, JSON.stringify(changes));
 });
 
 test('what needs a person is said with its reason, the most pressing first', () => {

@@ -31,7 +31,7 @@ test('changes come as events; many of one series in a moment come once, with its
   const fake = await startFakeServer();
   t.after(() => fake.close());
   const [first, second] = fake.all;
-  const events = await read(fake.url, 3, () => {
+  const events = await read(fake.url, 4, () => {
     for (let i = 0; i < 50; i++) fake.change(first!.series);
     fake.change(second!.series);
     fake.change('1.2.3.not.known');
@@ -47,6 +47,7 @@ test('changes come as events; many of one series in a moment come once, with its
       ['hello', undefined, undefined],
       ['series', first!.series, 'complete'],
       ['series', second!.series, 'corrected'],
+      ['gone', '1.2.3.not.known', undefined],
     ],
   );
 });

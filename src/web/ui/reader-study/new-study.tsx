@@ -2,7 +2,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { listSeries, type SeriesView } from '../api.js';
 import { seriesTitle, studyFacts } from '../format.js';
-import { Failure } from '../parts.js';
+import { Failure, Line } from '../parts.js';
 import { createStudy } from './api.js';
 
 export function NewStudy({ onCreated }: { onCreated(): void }) {
@@ -63,9 +63,13 @@ export function NewStudy({ onCreated }: { onCreated(): void }) {
               />{' '}
               {seriesTitle(series)}{' '}
               <span class="small muted">
-                {[series.about?.patient, ...studyFacts(series), `${series.counts.corrected} slices`].join(
-                  ' · ',
-                )}
+                <Line
+                  facts={[
+                    series.about?.patient ?? 'Unknown patient',
+                    ...studyFacts(series),
+                    `${series.counts.corrected} slices`,
+                  ]}
+                />
               </span>
             </label>
           ))}

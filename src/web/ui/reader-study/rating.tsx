@@ -286,6 +286,9 @@ function Case({
           </fieldset>
           <Comment label="Comment" rows={2} value={comment} onInput={setComment} />
           <Failure text={error} />
+          {!ready && (
+            <p class="small muted">To save: rate both images on every scale, and say which is better.</p>
+          )}
           <button type="submit" class="accept save" disabled={!ready || busy}>
             Save, next case
           </button>

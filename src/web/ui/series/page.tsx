@@ -12,7 +12,7 @@ import { patientFacts, seriesTitle, studyFacts } from '../format.js';
 import { Help } from '../help.js';
 import { useShortcuts } from '../keyboard.js';
 import { know, useLive } from '../live.js';
-import { StateBadge, Verdict } from '../parts.js';
+import { Line, StateBadge, Verdict } from '../parts.js';
 import { mayDecide, useSession } from '../session.js';
 import { imageKeys, sliceKeys } from '../viewer/keys.js';
 import { isFlagged, slotsOf } from '../viewer/slots.js';
@@ -26,6 +26,8 @@ const CINE_FRAMES_A_SECOND = 12;
 const RESIDUAL_SHARES = [0.05, 0.1, 0.25, 0.5];
 /** Slices that have come meanwhile are read so often at most. */
 const SLICES_EVERY_MS = 1000;
+/** After an attempt that failed. */
+const SLICES_AGAIN_MS = 5000;
 
 /** The pictures' code is large: it comes when a series is opened. */
 const loadViewer = () => Promise.all([import('../viewer/stage.js'), import('../viewer/images.js')]);
@@ -37,24 +39,30 @@ interface Slices {
 
 const FIRST_VIEW: View = { index: 0, zoom: 1, pan: [0, 0], window: undefined, residualShare: 0.25 };
 
-/** The series' slices, read again when there are more of them. */
-function useSlices(uid: string, progress: string): Slices | undefined {
+/** The series' slices, read again when there are more of them, and when the server is back. */
+function useSlices(uid: string, progress: string): { found: Slices | undefined; failed: string } {
   const [found, setFound] = useState<Slices>();
+  const [failed, setFailed] = useState('');
+  const [attempt, again] = useState(0);
   const readAt = useRef(0);
   useEffect(() => {
     const wait = Math.max(0, readAt.current + SLICES_EVERY_MS - Date.now());
-    const timer = setTimeout(
+    let timer = setTimeout(
       async () => {
         readAt.current = Date.now();
-        const next = await getSlices(uid).catch(() => undefined);
-        if (!next) return;
+        const next = await getSlices(uid).catch((error: Error) => setFailed(error.message));
+        if (!next) {
+          timer = setTimeout(() => again((count) => count + 1), SLICES_AGAIN_MS);
+          return;
+        }
+        setFailed('');
         setFound((now) => (JSON.stringify(now) === JSON.stringify(next) ? now : next));
       },
       readAt.current === 0 ? 0 : wait,
     );
     return () => clearTimeout(timer);
-  }, [uid, progress]);
-  return found;
+  }, [uid, progress, attempt]);
+  return { found, failed };
 }
 
 function useStage(): Stage | undefined {
@@ -76,25 +84,35 @@ function useStage(): Stage | undefined {
 }
 
 export function SeriesPage({ uid }: { uid: string }) {
-  const live = useLive();
-  const series = live.series.get(uid);
+  const { series: all, connection } = useLive();
+  const series = all.get(uid);
   const [error, setError] = useState('');
+  const lost = connection === 'lost';
+  const known = series !== undefined;
+  // The list, which is read anew with every connection, ends before an old series.
   useEffect(() => {
+    if (lost) return;
+    setError('');
     getSeries(uid).then(know, (failure: Error) => setError(failure.message));
-  }, [uid]);
+  }, [uid, known, lost]);
   if (!series) {
     return (
-      <p class="notice" role={error === '' ? undefined : 'alert'}>
+      <div class="notice" role={error === '' ? undefined : 'alert'}>
         {error === '' ? 'Reading the series …' : error}
-      </p>
+        {error !== '' && (
+          <p>
+            <a href="#/">Back to the worklist</a>
+          </p>
+        )}
+      </div>
     );
   }
-  return <Opened series={series} />;
+  return <Opened series={series} lost={lost} />;
 }
 
-function Opened({ series }: { series: SeriesView }) {
+function Opened({ series, lost }: { series: SeriesView; lost: boolean }) {
   const { corrected, received } = series.counts;
-  const found = useSlices(series.series, `${received} ${corrected}`);
+  const { found, failed } = useSlices(series.series, `${received} ${corrected} ${lost}`);
   const stage = useStage();
   const slots = useMemo(() => slotsOf(found?.slices ?? []), [found]);
   const [ready, setReady] = useState<typeof slots>();
@@ -218,11 +236,11 @@ function Opened({ series }: { series: SeriesView }) {
         <div class="who">
           <h1>{title}</h1>
           <p class="small muted">
-            <strong>{series.about?.patient}</strong>
-            {[...patientFacts(series), ...studyFacts(series), series.about?.scanner]
-              .filter(Boolean)
-              .map((fact) => ` · ${fact}`)
-              .join('')}
+            <strong>
+              <bdi>{series.about?.patient ?? 'Unknown patient'}</bdi>
+            </strong>
+            {' · '}
+            <Line facts={[...patientFacts(series), ...studyFacts(series)]} />
           </p>
         </div>
         <div class="badges">
@@ -275,7 +293,11 @@ function Opened({ series }: { series: SeriesView }) {
             <kbd>?</kbd>
           </button>
         </div>
-        {found && slots.length === 0 ? (
+        {!found && failed !== '' ? (
+          <p class="notice" role="alert">
+            The list of slices could not be read: {failed}
+          </p>
+        ) : found && slots.length === 0 ? (
           <p class="notice">There are no images to show yet.</p>
         ) : (
           <Viewer
@@ -286,6 +308,7 @@ function Opened({ series }: { series: SeriesView }) {
             residual={residual}
             tool={tool}
             divider={divider}
+            lost={lost}
             onScroll={(by) => go((index) => index + by)}
             onChange={change}
             onDivider={setDivider}

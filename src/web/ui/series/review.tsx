@@ -25,10 +25,12 @@ export function Review({
     getReviews(series.series).then(setAll, () => undefined);
   }, [series.series, at]);
   useEffect(() => {
+    setError('');
     if (asked) dialog.current?.showModal();
     else dialog.current?.close();
   }, [asked]);
-  const may = mayDecide(useSession());
+  const session = useSession();
+  const may = mayDecide(session);
   const possible = may && series.counts.corrected > 0;
 
   async function decide(event: SubmitEvent) {
@@ -52,10 +54,12 @@ export function Review({
         <p class="small">
           {series.review?.verdict === 'accepted'
             ? 'This rule holds series until they are accepted.'
-            : 'Held: nothing is delivered until somebody accepts.'}
+            : series.review
+              ? 'Nothing more is delivered unless somebody accepts.'
+              : 'Held: nothing is delivered until somebody accepts.'}
         </p>
       )}
-      {!may && <p class="small muted">Technologists decide; you may look.</p>}
+      {session?.role === 'viewer' && <p class="small muted">Technologists decide; you may look.</p>}
       <div class="decide">
         <button type="button" class="accept" disabled={!possible} onClick={() => onAsk('accepted')}>
           Accept <kbd aria-hidden="true">A</kbd>

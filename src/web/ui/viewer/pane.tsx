@@ -38,7 +38,12 @@ export function Pane({ kind, label, stage, slot, view, count, clip, onPointerDow
       onPointerDown={(event) => onPointerDown(event, event.currentTarget)}
     >
       <div ref={element} class="canvas" aria-hidden="true" />
-      <figcaption class="corner title">{label}</figcaption>
+      <figcaption class="corner title">
+        {label}
+        {kind === 'second' && slot?.quality?.residualEnergy === 0 && (
+          <span class="unchanged">as the original</span>
+        )}
+      </figcaption>
       {slot && (first || clip === undefined) && (
         <span class="corner place">
           {view.index + 1} / {count}
@@ -65,6 +70,11 @@ export function Pane({ kind, label, stage, slot, view, count, clip, onPointerDow
           <span class="edge top">{edges.top}</span>
           <span class="edge bottom">{edges.bottom}</span>
         </>
+      )}
+      {there && (
+        <span class="missing failure" role="alert">
+          This picture could not be loaded. It is tried again when you come back to it.
+        </span>
       )}
       {slot && !there && (
         <span class="missing">

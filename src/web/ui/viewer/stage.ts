@@ -107,6 +107,7 @@ export function createStage(): Stage {
   async function load(kind: PaneKind, pane: Pane, slot: Slot): Promise<boolean> {
     const id = slot.ids[kind];
     pane.element.classList.toggle('empty', id === undefined);
+    pane.element.classList.remove('failed');
     const viewport = viewportOf(pane.id);
     if (id === undefined || !viewport) return false;
     if (pane.slots !== slots) {
@@ -121,10 +122,24 @@ export function createStage(): Stage {
     return !closed && panes.get(kind) === pane;
   }
 
-  async function drawPane(kind: PaneKind, view: View): Promise<void> {
+  /** Draws a pane, or leaves it empty: never a picture under the number of another. */
+  async function drawOrEmpty(kind: PaneKind, view: View): Promise<void> {
     const pane = panes.get(kind);
+    if (!pane) return;
+    try {
+      await drawPane(kind, pane, view);
+    } catch (error) {
+      // The stack says that it has the image all the same: a new one is made for the next attempt.
+      delete pane.slots;
+      delete pane.element.dataset.shown;
+      pane.element.classList.add('failed');
+      throw error;
+    }
+  }
+
+  async function drawPane(kind: PaneKind, pane: Pane, view: View): Promise<void> {
     const slot = slots[view.index];
-    if (!pane || !slot || !(await load(kind, pane, slot))) return;
+    if (!slot || !(await load(kind, pane, slot))) return;
     const viewport = viewportOf(pane.id)!;
     const window = view.window ?? (await windowOf(view.index));
     if (window) {
@@ -142,7 +157,7 @@ export function createStage(): Stage {
     while (wanted !== undefined && !closed) {
       const view = wanted;
       wanted = undefined;
-      const results = await Promise.allSettled([...panes.keys()].map((kind) => drawPane(kind, view)));
+      const results = await Promise.allSettled([...panes.keys()].map((kind) => drawOrEmpty(kind, view)));
       if (results.length > 0 && slots.length > 0) begin();
       const failed = results.find(({ status }) => status === 'rejected');
       if (failed && wanted === undefined) throw (failed as PromiseRejectedResult).reason;

@@ -18,6 +18,8 @@ export interface ViewerProps {
   /** Where the divider of the swipe layout is, 0 to 1. */
   divider: number;
   labels?: { first: string; second: string };
+  /** The server does not answer: what could not be loaded is tried again when it does. */
+  lost?: boolean;
   onScroll(slices: number): void;
   onChange(change: (view: View) => View): void;
   onDivider(share: number): void;
@@ -69,7 +71,7 @@ export function Viewer(props: ViewerProps) {
     if (!stage) return;
     stage.setSlots(slots);
     draw(stage);
-  }, [stage, slots, view, layout, residual]);
+  }, [stage, slots, view, layout, residual, props.lost]);
 
   useEffect(() => {
     if (!stage || !root.current) return;

@@ -1,5 +1,5 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { canRetry, waitsForReview, whyToLook } from '../../attention.js';
+import { canRetry, isMoving, waitsForReview, whyToLook } from '../../attention.js';
 import type { SeriesView } from '../api.js';
 import {
   ago,
@@ -14,7 +14,7 @@ import {
 import { Help } from '../help.js';
 import { type Shortcut, useShortcuts } from '../keyboard.js';
 import type { Live } from '../live.js';
-import { Destinations, Progress, Retry, RetryFailed, StateBadge, Verdict } from '../parts.js';
+import { Destinations, Line, Progress, Retry, RetryFailed, StateBadge, Verdict } from '../parts.js';
 import { mayDecide, useSession } from '../session.js';
 
 interface Filter {
@@ -29,7 +29,7 @@ const FILTERS: readonly Filter[] = [
   {
     id: 'working',
     label: 'In progress',
-    holds: ({ state }) => state === 'receiving' || state === 'complete' || state === 'corrected',
+    holds: isMoving,
   },
   { id: 'to-review', label: 'To review', holds: waitsForReview },
   { id: 'flagged', label: 'Flagged', holds: ({ flagged }) => (flagged ?? 0) > 0 },
@@ -58,6 +58,7 @@ function textOf(series: SeriesView): string {
 function Row({ series, decides }: { series: SeriesView; decides: boolean }) {
   const title = seriesTitle(series);
   const took = turnaround(series);
+  const study = studyFacts(series);
   const why = whyToLook(series);
   const said = why.length > 0 ? why : [series.reason || STATES[series.state].says];
   return (
@@ -70,17 +71,17 @@ function Row({ series, decides }: { series: SeriesView; decides: boolean }) {
           </div>
         ))}
       </td>
-      <td>
+      <td class="texts">
         <div class="patient">{series.about?.patient ?? 'Unknown patient'}</div>
-        <div class="small muted">{patientFacts(series).join(' · ')}</div>
+        <div class="small muted">
+          <Line facts={patientFacts(series)} />
+        </div>
       </td>
-      <td>
+      <td class="texts">
         <a class="open" href={`#/series/${series.series}`} title={series.series}>
           {title}
         </a>
-        <div class="small muted">
-          {[...studyFacts(series), series.about?.scanner].filter(Boolean).join(' · ') || 'no description'}
-        </div>
+        <div class="small muted">{study.length > 0 ? <Line facts={study} /> : 'no description'}</div>
       </td>
       <td>
         <Progress series={series} />
