@@ -408,6 +408,7 @@ rules:
   await page.click('button:has-text("Log out")');
   await page.waitForSelector('#password');
   await other.waitForSelector('[role=alert]:has-text("You are logged out")');
+  await other.waitForSelector('.series-head, .canvas', { state: 'detached' });
   await other.click('[role=alert] a:has-text("Log in")');
   await logIn(other, 'maria');
   await other.waitForSelector('.series-head h1');

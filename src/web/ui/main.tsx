@@ -5,6 +5,7 @@ import { bytes, duration } from './format.js';
 import { Header, Notices } from './header.js';
 import { follow, useLive } from './live.js';
 import { SeriesPage } from './series/page.js';
+import { useSession } from './session.js';
 import { Worklist } from './worklist/worklist.js';
 
 /** Which series the address names; undefined for the worklist. */
@@ -57,6 +58,7 @@ const CONNECTIONS = { connecting: 'Connecting', live: 'Live', lost: 'Connection 
 
 function App() {
   const live = useLive();
+  const session = useSession();
   const [uid, setUid] = useState(wantedSeries);
   useEffect(() => {
     const onHash = () => setUid(wantedSeries());
@@ -81,7 +83,8 @@ function App() {
       </Header>
       <Notices status={live.status} />
       <main id="main" tabIndex={-1}>
-        {uid ? <SeriesPage key={uid} uid={uid} /> : <Worklist live={live} />}
+        {/* Nobody's patients stay on the screen of one whom the server knows no more. */}
+        {!session?.ended && (uid ? <SeriesPage key={uid} uid={uid} /> : <Worklist live={live} />)}
       </main>
     </>
   );

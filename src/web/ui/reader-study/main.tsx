@@ -98,6 +98,7 @@ function App() {
   const [error, setError] = useState('');
   const [version, again] = useState(0);
   const who = known ?? reader.trim();
+  const isGone = useSession()?.ended === true;
 
   useEffect(() => {
     const timer = setTimeout(() => {
@@ -130,10 +131,11 @@ function App() {
             {error}
           </p>
         )}
-        {study && who !== '' ? (
+        {study && who !== '' && !isGone ? (
           <Rating key={study} study={study} reader={who} />
         ) : (
-          studies && (
+          studies &&
+          !isGone && (
             <Studies
               reader={who}
               known={known !== null}
