@@ -542,8 +542,8 @@ test('the first picture of 170 slices does not wait for the others', async (t) =
   );
   await send(server, files);
   const { page, complaints, requests } = await openPage(browser, `${server.url}/`);
-  await page.waitForSelector('tbody tr:has-text("170 of 170 corrected")', { timeout: 120_000 });
-  await page.waitForSelector('tbody .badge:has-text("Delivered")', { timeout: 120_000 });
+  await page.waitForSelector('tbody tr:has-text("170 of 170 corrected")', { timeout: 300_000 });
+  await page.waitForSelector('tbody .badge:has-text("Delivered")', { timeout: 300_000 });
   const earlier = requests.length;
   await page.evaluate(`new MutationObserver((_, observer) => {
     if (!document.querySelector('.pane.first .canvas[data-shown]')) return;

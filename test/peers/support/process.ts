@@ -114,7 +114,7 @@ export async function runProgram(
     cwd: options.cwd,
     env: options.env ?? PEER_ENVIRONMENT,
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: options.timeoutMs ?? 60_000,
+    timeout: options.timeoutMs ?? 180_000,
   });
   let stdout = '';
   let stderr = '';
@@ -161,7 +161,7 @@ export function startProgram(
 export async function eventually<T>(
   what: string,
   ask: () => Promise<T | undefined> | T | undefined,
-  timeoutMs = 30_000,
+  timeoutMs = 120_000,
 ): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {

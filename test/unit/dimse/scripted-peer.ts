@@ -82,7 +82,7 @@ export class ScriptedPeer {
   }
 
   /** The next PDU, or undefined when the other side closed. */
-  async next(ms = 3000): Promise<Pdu | undefined> {
+  async next(ms = 30_000): Promise<Pdu | undefined> {
     const arrived = async () => {
       while (this.pdus.length === 0 && !this.isClosed) {
         await new Promise<void>((resolve) => {

@@ -3,7 +3,7 @@ import { readFile, rename, truncate, unlink } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
 import { observe } from '../../../src/composition/observe.js';
 import type { IntakeError } from '../../../src/intake/index.js';
-import { openPipeline, type PipelineOptions } from '../../../src/pipeline/index.js';
+import { openPipeline, type Pipeline, type PipelineOptions } from '../../../src/pipeline/index.js';
 import { createLogger, createMetrics } from '../../../src/telemetry/index.js';
 import {
   accepted,
@@ -269,7 +269,7 @@ test('bad objects are refused with the standard status, nothing is kept, and the
   ]);
 
   assert.equal(pipeline.archive.bytes(), 0);
-  await eventually('failed', () => pipeline.series.get('1.2.3.4')?.state === 'failed', 8000);
+  await eventually('failed', () => pipeline.series.get('1.2.3.4')?.state === 'failed', 60_000);
   assert.deepEqual(
     pipeline.series.get('1.2.3.4')?.refused.map(({ sop, reason }) => ({ sop, reason })),
     [{ sop: '1.2.3.4.1', reason: 'ends inside its pixel data' }],
@@ -288,7 +288,7 @@ test('what may not be corrected is kept with its reason; a mixed series goes on'
   pipeline.start();
   await eventually('mixed delivered', () => pipeline.series.get('1.2.3.4')?.state === 'delivered');
   assert.equal(pipeline.series.get('1.2.3.4')?.reason, '1 of 2 left alone');
-  await eventually('left alone', () => pipeline.series.list({ state: 'left-alone' }).length === 2, 8000);
+  await eventually('left alone', () => pipeline.series.list({ state: 'left-alone' }).length === 2, 60_000);
   assert.equal(pipeline.series.get('1.2.3.5')?.reason, 'Modality is CT');
   assert.match(pipeline.series.get('1.2.3.6')!.reason, /no rule matches \(brain: BodyPartExamined is KNEE\)/);
   assert.equal(pacs.received.length, 1);
@@ -333,40 +333,28 @@ test('a late slice reopens the series and goes out under the same derived series
 });
 
 test('the expected count, the released association and the maximum age can each decide', async (t) => {
-  const slow = rules.map((rule) => ({ ...rule, complete: { quiet: 2000, maxAge: 200 } }));
-  const { pipeline } = await open(t, { rules: slow });
-  pipeline.start();
+  const waiting = async (complete: { quiet: number; maxAge: number }) => {
+    const { pipeline } = await open(t, { rules: rules.map((rule) => ({ ...rule, complete })) });
+    pipeline.start();
+    return pipeline;
+  };
+  const reasonOf = (pipeline: Pipeline, series: string) => pipeline.series.get(series)?.completeReason;
+  const counting = await waiting({ quiet: 300_000, maxAge: 600_000 });
   const counted = { ImagesInAcquisition: '2', AcquisitionNumber: '1' };
-  await store(pipeline, slice({ sop: '1.1.1', series: '1.1', values: counted }));
-  await store(pipeline, slice({ sop: '1.1.2', series: '1.1', values: counted }));
-  await eventually(
-    'by count',
-    () => pipeline.series.get('1.1')?.completeReason === 'expected count: 2 of 2',
-    150,
-  );
-  await store(pipeline, slice({ sop: '1.2.1', series: '1.2' }));
-  await eventually(
-    'by age',
-    () => pipeline.series.get('1.2')?.completeReason === 'maximum age of 0.2 s',
-    1500,
-  );
+  await store(counting, slice({ sop: '1.1.1', series: '1.1', values: counted }));
+  await store(counting, slice({ sop: '1.1.2', series: '1.1', values: counted }));
+  await eventually('by count', () => reasonOf(counting, '1.1') === 'expected count: 2 of 2');
 
-  const patient = await open(t, {
-    rules: rules.map((rule) => ({ ...rule, complete: { quiet: 3000, maxAge: 60_000 } })),
-  });
-  patient.pipeline.start();
-  await store(patient.pipeline, slice({ sop: '1.3.1', series: '1.3' }), 'a');
-  await store(patient.pipeline, slice({ sop: '1.3.2', series: '1.3' }), 'a');
-  patient.pipeline.associationEnded('a');
-  await eventually(
-    'by release',
-    () => patient.pipeline.series.get('1.3')?.completeReason !== undefined,
-    2000,
-  );
-  assert.match(
-    patient.pipeline.series.get('1.3')!.completeReason!,
-    /ended the association and was quiet for 1 s/,
-  );
+  const ageing = await waiting({ quiet: 300_000, maxAge: 200 });
+  await store(ageing, slice({ sop: '1.2.1', series: '1.2' }));
+  await eventually('by age', () => reasonOf(ageing, '1.2') === 'maximum age of 0.2 s');
+
+  const patient = await waiting({ quiet: 300_000, maxAge: 600_000 });
+  await store(patient, slice({ sop: '1.3.1', series: '1.3' }), 'a');
+  await store(patient, slice({ sop: '1.3.2', series: '1.3' }), 'a');
+  patient.associationEnded('a');
+  await eventually('by release', () => reasonOf(patient, '1.3') !== undefined);
+  assert.match(reasonOf(patient, '1.3')!, /ended the association and was quiet for 1 s/);
 });
 
 test('a slice that cannot be corrected is named; the others are delivered; retry heals', async (t) => {
@@ -428,7 +416,7 @@ test('retry takes up what was left alone when the rules have changed', async (t)
   const second = await open(t, { data: first.data });
   second.pipeline.start();
   assert.deepEqual(await second.pipeline.retry('1.2.3.4'), { instances: 0, deliveries: 0, reclassified: 1 });
-  await eventually('delivered', () => second.pipeline.series.get('1.2.3.4')?.state === 'delivered', 8000);
+  await eventually('delivered', () => second.pipeline.series.get('1.2.3.4')?.state === 'delivered', 60_000);
 });
 
 test('a refused instance is never "sent": named, tried again, then failed; retry sends only it', async (t) => {

@@ -48,7 +48,7 @@ test('a real series: kept as sent, one derived instance for each slice, in the s
     assert.equal(instance.state, 'pending', instance.reason);
   }
   pipeline.start();
-  await eventually('delivered', () => pipeline.series.list()[0]?.state === 'delivered', 20_000);
+  await eventually('delivered', () => pipeline.series.list()[0]?.state === 'delivered', 90_000);
   const [view] = pipeline.series.list();
   assert.equal(view?.counts.delivered, files.length);
   assert.equal(new Set(pacs.received).size, files.length);
@@ -81,9 +81,9 @@ test('odd, broken and non-image files: each has an outcome, and the next good se
   for (const file of await filesOf('a12_ge_signa_fsepd_ax_20')) await send(file);
   pipeline.start();
   const good = () => pipeline.series.list({ limit: 1000 }).find(({ counts }) => counts.received === 20);
-  await eventually('delivered', () => good()?.state === 'delivered', 20_000);
+  await eventually('delivered', () => good()?.state === 'delivered', 90_000);
   const open_ = () => pipeline.series.list({ state: ['receiving', 'complete'], limit: 1000 });
-  await eventually('every other series has an end', () => open_().length === 0, 20_000);
+  await eventually('every other series has an end', () => open_().length === 0, 90_000);
   for (const { state, reason } of pipeline.series.list({ limit: 1000 })) {
     if (state === 'failed' || state === 'left-alone') assert.notEqual(reason, '');
   }

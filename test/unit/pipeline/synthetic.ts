@@ -286,7 +286,7 @@ export async function temporaryFolder(t: TestContext): Promise<string> {
 }
 
 /** Resolves when `holds` does; fails after `ms`. */
-export async function eventually(what: string, holds: () => boolean, ms = 5000): Promise<void> {
+export async function eventually(what: string, holds: () => boolean, ms = 30_000): Promise<void> {
   const end = performance.now() + ms;
   while (!holds()) {
     if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`);

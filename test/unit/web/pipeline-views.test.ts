@@ -130,7 +130,7 @@ test('a series that came by STOW-RS is listed by position, with pictures of both
     (await send(files)).map((outcome) => outcome.outcome),
     ['accepted', 'accepted', 'accepted'],
   );
-  await eventually('delivered', () => pipeline.series.get(seriesInstanceUid)?.state === 'delivered', 20_000);
+  await eventually('delivered', () => pipeline.series.get(seriesInstanceUid)?.state === 'delivered', 90_000);
   const view: SeriesView = await showSeries({ url: server.url }, seriesInstanceUid);
   assert.deepEqual(view.counts, { received: 3, corrected: 3, leftAlone: 0, failed: 0, delivered: 3 });
   assert.ok(changes.length >= 9, `${changes.length} changes were told`);
