@@ -11,8 +11,8 @@ const domain = 'com.microsoft.nchwc';
 /** Channels of a block on this machine; 1 where ONNX Runtime has no such convolution. */
 export const blockSize = await findBlockSize();
 
-/** Smaller images gain nothing, and their filters are large. */
-const leastPixels = 1024;
+/** Smaller images gain nothing. */
+const leastPixels = 256;
 
 export interface BlockedConvolution {
   inputs: number;

@@ -29,7 +29,8 @@ export interface StrideOneShape {
  * The rows of dy are stacked once for every vertical shift (a Gather of whole rows); the image is shifted
  * horizontally by a Pad with negative pads; one matrix product for each horizontal shift. Where the spatial
  * extent is large every image of the batch has its own product and the products are added up; where the filters
- * are larger than the activations the batch is made part of the summed dimension instead.
+ * are larger than the activations the batch is made part of the summed dimension instead. Matrices whose rows would
+ * lie a multiple of {@link cacheStride} apart get a row of zeros more from both images.
  */
 export function filterGradient(
   graph: GraphRecorder,
@@ -47,14 +48,17 @@ export function filterGradient(
   const gradient = merge ? graph.node('Transpose', [dy], swap) : dy;
   const [outer, inner] = merge ? [outputs, batch] : [batch, outputs];
 
-  const stacked = stackRows(graph, gradient, { ...shape, outer, inner, merge });
-  const depth = rows * outColumns * (merge ? batch : 1);
+  const lines = rows * (merge ? batch : 1);
+  const spare = outputs * filterRows > 8 && (lines * outColumns) % cacheStride === 0 ? 1 : 0;
+  const stacked = stackRows(graph, gradient, { ...shape, outer, inner, merge, spare });
+  const depth = (lines + spare) * outColumns;
   const matrixShape = merge ? [outputs * filterRows, depth] : [batch, outputs * filterRows, depth];
   const left = graph.node('Reshape', [stacked, graph.integers(matrixShape)]);
+  const whole = merge ? graph.node('Reshape', [x, graph.integers([1, inputs, lines, columns])]) : x;
   const products = range(filterColumns).map((tap) => {
     const before = shape.left - tap;
-    const after = outColumns - columns - before;
-    const shifted = shiftColumns(graph, x, columns, before, after);
+    const pads = [0, 0, 0, before, 0, 0, spare, outColumns - columns - before];
+    const shifted = pads.some((pad) => pad !== 0) ? graph.node('Pad', [whole, graph.integers(pads)]) : whole;
     const right = graph.node('Reshape', [
       shifted,
       graph.integers(merge ? [inputs, depth] : [batch, inputs, depth]),
@@ -74,27 +78,11 @@ export function filterGradient(
   return products.length === 1 ? products[0]! : graph.node('Concat', products, { axis: int(1) });
 }
 
-/** Up to here a product with a matrix of zeros and ones, on all cores, is faster than a Pad, which runs on one. */
-const mostColumnsByProduct = 64;
-
-/** Columns added (or, where negative, taken away) on the left and on the right. */
-function shiftColumns(
-  graph: GraphRecorder,
-  image: string,
-  columns: number,
-  before: number,
-  after: number,
-): string {
-  if (before === 0 && after === 0) return image;
-  if (columns > mostColumnsByProduct)
-    return graph.node('Pad', [image, graph.integers([0, 0, 0, before, 0, 0, 0, after])]);
-  const width = columns + before + after;
-  const matrix = new Float32Array(columns * width);
-  for (let column = Math.max(0, -before); column < Math.min(columns, columns + after); column += 1) {
-    matrix[column * width + column + before] = 1;
-  }
-  return graph.node('MatMul', [image, graph.floats(matrix, [columns, width])]);
-}
+/**
+ * Values: pages of 4096 bytes. Rows so far apart fall on the same few lines of a core's first cache, and a matrix product
+ * that reads a dozen of them at once evicts what it is about to read: a quarter slower.
+ */
+const cacheStride = 1024;
 
 /** Where the image has few channels: all its shifts stacked, against dy as it is, in one matrix product. */
 function filterGradientOfFewInputs(
@@ -136,25 +124,28 @@ function filterGradientOfFewInputs(
 function stackRows(
   graph: GraphRecorder,
   gradient: string,
-  shape: StrideOneShape & { outer: number; inner: number; merge: boolean },
+  shape: StrideOneShape & { outer: number; inner: number; merge: boolean; spare: number },
 ): string {
-  const { batch, outputs, rows, outRows, outColumns, filterRows, top, merge } = shape;
+  const { batch, outputs, rows, outRows, outColumns, filterRows, top, merge, spare } = shape;
   const { perImage, first, step } = shape.lines ?? { perImage: outRows, first: 0, step: 1 };
-  if (filterRows === 1 && top === 0 && rows === outRows && shape.lines === undefined) return gradient;
+  if (filterRows === 1 && top === 0 && rows === outRows && shape.lines === undefined && spare === 0) {
+    return gradient;
+  }
   const lines = merge ? batch * perImage : perImage;
   const zero = lines;
   const flat = merge
     ? graph.node('Reshape', [gradient, graph.integers([1, outputs, lines, outColumns])])
     : gradient;
   const padded = graph.node('Pad', [flat, graph.integers([0, 0, 0, 0, 0, 0, 1, 0])]);
-  const index = range(filterRows).flatMap((tap) =>
-    range(merge ? batch : 1).flatMap((slice) =>
+  const index = range(filterRows).flatMap((tap) => [
+    ...range(merge ? batch : 1).flatMap((slice) =>
       range(rows).map((row) => {
         const source = row - tap + top;
         return source >= 0 && source < outRows ? slice * perImage + first + step * source : zero;
       }),
     ),
-  );
+    ...range(spare).map(() => zero),
+  ]);
   return graph.node('Gather', [padded, graph.integers(index)], { axis: int(2) });
 }
 

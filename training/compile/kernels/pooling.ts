@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { TracingBackend } from '../backend.js';
 import { type Attributes, elementTypes, float, int, ints, text } from '../onnx.js';
+import type { GraphRecorder } from '../recorder.js';
 import { traceKernel } from './register.js';
 import { recordUpsampledInputGradient } from './upsampled.js';
 
@@ -19,7 +20,7 @@ export function registerPooling(): void {
   });
   traceKernel<PoolAttributes>('MaxPoolGrad', ({ inputs, attributes, backend }) => {
     const info = poolInfo(inputs.input!.shape, attributes);
-    if (backend.lowering === 'gpu') {
+    if (backend.lowering === 'gpu' || isTiled(info)) {
       const gradient = recordMaxPoolGradient(backend, inputs.input!, inputs.dy!, info);
       return backend.symbol(gradient, info.inShape, 'channelsFirst');
     }
@@ -59,12 +60,7 @@ export function registerPooling(): void {
         attributes.alignCorners,
       );
       const image = backend.materialise(inputs.images!, 'channelsFirst');
-      const scales = backend.graph.floats(Float32Array.of(1, 1, factorRows, factorColumns), [4]);
-      const name = backend.graph.node('Resize', [image, '', scales], {
-        mode: text('nearest'),
-        nearest_mode: text('floor'),
-        coordinate_transformation_mode: text('asymmetric'),
-      });
+      const name = recordNearest(backend.graph, image, Float32Array.of(1, 1, factorRows, factorColumns));
       if (factorRows === 2 && factorColumns === 2) backend.setOrigin(name, { kind: 'upsampled', image });
       return backend.symbol(name, [batch, ...attributes.size, channels], 'channelsFirst');
     },
@@ -126,9 +122,19 @@ function recordMaxPool(
   return [maxima!, indices!];
 }
 
+/** Whether the windows cover the image without gaps or overlaps. */
+function isTiled(info: tf.backend_util.Conv2DInfo): boolean {
+  return (
+    info.filterHeight * info.outHeight === info.inHeight &&
+    info.filterWidth * info.outWidth === info.inWidth &&
+    info.strideHeight === info.filterHeight &&
+    info.strideWidth === info.filterWidth
+  );
+}
+
 /**
- * The gradient of pooling over windows that do not overlap, without positions: where a pixel equals its window's
- * maximum. Of several such pixels in a window the first counts, as in TensorFlow.js.
+ * The gradient of pooling over windows that tile the image, without positions, for which ONNX Runtime's pooling is ten times
+ * slower: where a pixel equals its window's maximum. Of several such pixels in a window the first counts, as in TensorFlow.js.
  */
 function recordMaxPoolGradient(
   backend: TracingBackend,
@@ -138,32 +144,54 @@ function recordMaxPoolGradient(
 ): string {
   const { graph } = backend;
   const { filterHeight, filterWidth, outHeight, outWidth, inHeight, inWidth, batchSize, inChannels } = info;
-  const whole = filterHeight * outHeight === inHeight && filterWidth * outWidth === inWidth;
-  if (!whole || info.strideHeight !== filterHeight || info.strideWidth !== filterWidth) {
+  if (!isTiled(info)) {
     throw new Error(
       `the gradient of a ${filterHeight}×${filterWidth} max-pool with stride ${info.strideHeight}×${info.strideWidth} on ${inHeight}×${inWidth} cannot be traced for a GPU: its windows must tile the image`,
     );
   }
+  const isGpu = backend.lowering === 'gpu';
   const lines = batchSize * inChannels * outHeight;
+  const whole = graph.integers([batchSize, inChannels, inHeight, inWidth]);
   const windows = graph.integers([lines, filterHeight, outWidth, filterWidth]);
-  const values = graph.integers([lines, 1, outWidth, 1]);
-  const isMaximum = (pixels: string, maxima: string): string => {
-    const operands = [graph.node('Reshape', [pixels, windows]), graph.node('Reshape', [maxima, values])];
-    return graph.node('Cast', [graph.node('Equal', operands)], { to: int(elementTypes.float32) });
+  const scales = Float32Array.of(1, 1, filterHeight, filterWidth);
+  // A GPU compares a window's pixels with one value, a core an image with an image.
+  const asWindows = (image: string) => (isGpu ? graph.node('Reshape', [image, windows]) : image);
+  const perWindow = (pooled: string) =>
+    isGpu
+      ? graph.node('Reshape', [pooled, graph.integers([lines, 1, outWidth, 1])])
+      : recordNearest(graph, pooled, scales);
+  const asImage = (pixels: string) => (isGpu ? graph.node('Reshape', [pixels, whole]) : pixels);
+  const isMaximum = (image: string): string => {
+    const maxima = graph.node('MaxPool', [image], window(info));
+    return graph.node('Cast', [graph.node('Equal', [asWindows(image), perWindow(maxima)])], {
+      to: int(elementTypes.float32),
+    });
   };
-  const pool = (pixels: string): string => graph.node('MaxPool', [pixels], window(info));
-  const taps = filterHeight * filterWidth;
-  const rank = Float32Array.from({ length: taps }, (_, i) => taps - i);
-  const image = backend.materialise(x, 'channelsFirst');
-  const ranked = graph.node('Reshape', [
-    graph.node('Mul', [isMaximum(image, pool(image)), graph.floats(rank, [1, filterHeight, 1, filterWidth])]),
-    graph.integers([batchSize, inChannels, inHeight, inWidth]),
-  ]);
-  const gradient = graph.node('Reshape', [backend.materialise(dy, 'channelsFirst'), values]);
-  return graph.node('Reshape', [
-    graph.node('Mul', [isMaximum(ranked, pool(ranked)), gradient]),
-    graph.integers([batchSize, inChannels, inHeight, inWidth]),
-  ]);
+  const first = isMaximum(backend.materialise(x, 'channelsFirst'));
+  const ranked = asImage(graph.node('Mul', [first, ranks(backend, info)]));
+  const gradient = perWindow(backend.materialise(dy, 'channelsFirst'));
+  return asImage(graph.node('Mul', [isMaximum(ranked), gradient]));
+}
+
+/** The pixels of a window in falling order, for every window of a row (GPU) or of an image. */
+function ranks(backend: TracingBackend, info: tf.backend_util.Conv2DInfo): string {
+  const { filterHeight, filterWidth, inHeight, inWidth } = info;
+  const [rows, columns] = backend.lowering === 'gpu' ? [filterHeight, filterWidth] : [inHeight, inWidth];
+  const values = Float32Array.from({ length: rows * columns }, (_, at) => {
+    const [row, column] = [Math.floor(at / columns) % filterHeight, (at % columns) % filterWidth];
+    return filterHeight * filterWidth - (row * filterWidth + column);
+  });
+  const shape = backend.lowering === 'gpu' ? [1, rows, 1, columns] : [1, 1, rows, columns];
+  return backend.graph.floats(values, shape);
+}
+
+/** Every pixel repeated; `scales` for each of the four dimensions. */
+function recordNearest(graph: GraphRecorder, image: string, scales: Float32Array): string {
+  return graph.node('Resize', [image, '', graph.floats(scales, [4])], {
+    mode: text('nearest'),
+    nearest_mode: text('floor'),
+    coordinate_transformation_mode: text('asymmetric'),
+  });
 }
 
 function window(info: tf.backend_util.Conv2DInfo): Attributes {

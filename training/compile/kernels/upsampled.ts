@@ -9,8 +9,8 @@ import { filterGradient } from './filter-gradient.js';
  * whose taps are sums of the 3×3 filter's taps. 16 products for four pixels instead of 36; the same holds for
  * both gradients.
  *
- * ONNX Runtime's DepthToSpace and SpaceToDepth run on one core. Here the phases of the columns are interleaved, and
- * taken apart, by a product with a permutation matrix, which runs on all of them.
+ * The phases of the columns are interleaved, and taken apart, by a Transpose of pairs, which is several times faster on a core
+ * than DepthToSpace and SpaceToDepth.
  */
 export interface UpsampledConvolution {
   batch: number;
@@ -86,8 +86,9 @@ export function recordUpsampledConvolution(
     return graph.node('Conv', [image, weights, ...(bias === undefined ? [] : [bias])], attributes);
   });
   const lines = graph.node('Concat', parts, { axis: int(3) });
-  const pairs = graph.node('Reshape', [lines, graph.integers([batch, outputs, 2 * rows, 2 * columns])]);
-  return graph.node('MatMul', [pairs, graph.floats(interleaving(columns), [2 * columns, 2 * columns])]);
+  const halves = graph.node('Reshape', [lines, graph.integers([batch * outputs * 2 * rows, 2, columns])]);
+  const pairs = graph.node('Transpose', [halves], { perm: ints(0, 2, 1) });
+  return graph.node('Reshape', [pairs, graph.integers([batch, outputs, 2 * rows, 2 * columns])]);
 }
 
 /**
@@ -137,12 +138,9 @@ export function recordUpsampledFilterGradient(
   shape: UpsampledConvolution,
 ): string {
   const { batch, rows, columns, inputs, outputs } = shape;
-  const width = 2 * columns;
-  const apart = graph.node('MatMul', [
-    dy,
-    graph.floats(transposed(interleaving(columns), width), [width, width]),
-  ]);
-  const lines = graph.node('Reshape', [apart, graph.integers([batch, outputs, 4 * rows, columns])]);
+  const pairs = graph.node('Reshape', [dy, graph.integers([batch * outputs * 2 * rows, columns, 2])]);
+  const halves = graph.node('Transpose', [pairs], { perm: ints(0, 2, 1) });
+  const lines = graph.node('Reshape', [halves, graph.integers([batch, outputs, 4 * rows, columns])]);
   const parts = phases.map(([row, column], phase) => {
     const taps = filterGradient(graph, image, lines, {
       ...shape,
@@ -175,17 +173,6 @@ function outer(
   return vertical.flatMap((above) =>
     horizontal.map((beside) => above.flatMap((share) => beside.map((other) => share * other))),
   );
-}
-
-/** The matrix that takes a line of even columns followed by odd ones to their natural order. */
-function interleaving(columns: number): Float32Array {
-  const width = 2 * columns;
-  const matrix = new Float32Array(width * width);
-  for (let column = 0; column < width; column += 1) {
-    const from = (column % 2) * columns + Math.floor(column / 2);
-    matrix[from * width + column] = 1;
-  }
-  return matrix;
 }
 
 function transposed(matrix: Float32Array, columns: number): Float32Array {
