@@ -97,6 +97,7 @@ async function main(): Promise<void> {
       console.log(`  ${GROUP_NAMES[group]}, ${slices} slices`);
       line('SSIM, whole slice', 'ssim', 4);
       line('SSIM, head       ', 'headSsim', 4);
+      line('SSIM, tight head ', 'tightHeadSsim', 4);
       line('PSNR, dB         ', 'psnr', 2);
       line('NMSE             ', 'nmse', 4);
     }

@@ -2,14 +2,14 @@ import { type Coverage, headMask, type Mask, maskArea } from '../data/index.js';
 import type { Dataset } from '../simulation/index.js';
 import { selectForEvaluation } from './evaluate-dataset.js';
 import type { SliceCorrector } from './model.js';
-import { meanOver, prepareReference, ssimMap } from './similarity.js';
+import { HEAD_DILATION, meanOver, prepareReference, ssimMap, TIGHT_DILATION } from './similarity.js';
 import { type CoverageGroup, inGroup, spreadOf } from './summary.js';
 
 /**
- * Dilations of the head's mask in pixels. The figures of the evaluation use 3. What a wider one adds is the dark rim around
- * the head, which motion fills with ghosts and a network easily blanks.
+ * Dilations of the head's mask in pixels, those of the evaluation's figures among them. What a wider one adds is the dark rim
+ * around the head, which motion fills with ghosts and a network easily blanks.
  */
-export const MASK_DILATIONS = [0, 3, 5, 8] as const;
+export const MASK_DILATIONS = [0, TIGHT_DILATION, 4, HEAD_DILATION, 8] as const;
 
 /** SSIM of one slice inside the masks of {@link MASK_DILATIONS}, in their order. */
 export interface MaskedSlice {

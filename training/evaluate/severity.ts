@@ -72,7 +72,7 @@ export async function severityRows(
       const quality = qualityOf(before[at]!, stored(after[at]!, 1), sample.rows, sample.columns, {
         along: direction,
       });
-      const { ssim, headSsim } = compareSlice(image, reference);
+      const { ssim, tightHeadSsim } = compareSlice(image, reference);
       rows.push({
         subject: sample.volume,
         factor,
@@ -80,7 +80,7 @@ export async function severityRows(
         residualEnergy: quality.residualEnergy,
         ghosts: quality.ghosts,
         lost: 1 - ssim,
-        lostInHead: 1 - headSsim,
+        lostInHead: 1 - tightHeadSsim,
       });
     }
   }

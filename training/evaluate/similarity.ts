@@ -171,12 +171,23 @@ export function totalVariation(
   return sum;
 }
 
+/**
+ * Pixels by which the head's mask is dilated: the radius of SSIM's window, so that it holds every pixel whose SSIM the head has a
+ * part in.
+ */
+export const HEAD_DILATION = 5;
+
+/** A stricter mask with little of the dark rim, which motion fills with ghosts and a network easily blanks. */
+export const TIGHT_DILATION = 3;
+
 /** The figures of one slice. SSIM and PSNR are of intensities divided by `scale`, with L = 1. */
 export interface SliceFigures {
   /** Mean over the whole slice, as in the paper. */
   readonly ssim: number;
-  /** Mean inside the dilated head mask of the clean slice. */
+  /** Mean inside the clean slice's head, dilated by {@link HEAD_DILATION}. */
   readonly headSsim: number;
+  /** The same with {@link TIGHT_DILATION}. */
+  readonly tightHeadSsim: number;
   readonly psnr: number;
   readonly nmse: number;
   /** The two terms of the paper's loss as it writes them: mean of |image − clean|, and {@link totalVariation} of it. */
@@ -192,6 +203,7 @@ export interface Reference {
   readonly scale: number;
   readonly scaled: Float32Array;
   readonly head: Mask;
+  readonly tightHead: Mask;
 }
 
 /** @throws RangeError for a clean slice without any signal */
@@ -203,7 +215,8 @@ export function prepareReference(clean: Float32Array, rows: number, columns: num
     columns,
     scale,
     scaled: clean.map((value) => value / scale),
-    head: headMask(clean, rows, columns),
+    head: headMask(clean, rows, columns, { dilation: HEAD_DILATION }),
+    tightHead: headMask(clean, rows, columns, { dilation: TIGHT_DILATION }),
   };
 }
 
@@ -214,6 +227,7 @@ export function compareSlice(image: Float32Array, reference: Reference): SliceFi
   return {
     ssim: meanOver(map),
     headSsim: meanOver(map, reference.head),
+    tightHeadSsim: meanOver(map, reference.tightHead),
     psnr: psnr(scaled, reference.scaled),
     nmse: nmse(scaled, reference.scaled),
     l1: meanAbsoluteError(scaled, reference.scaled),

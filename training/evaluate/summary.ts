@@ -43,6 +43,7 @@ export function inGroup(group: CoverageGroup, coverage: Coverage): boolean {
 export const MEASURES = [
   'ssim',
   'headSsim',
+  'tightHeadSsim',
   'psnr',
   'nmse',
   'l1',

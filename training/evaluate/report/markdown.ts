@@ -1,3 +1,4 @@
+import { HEAD_DILATION, TIGHT_DILATION } from '../similarity.js';
 import { GROUP_NAMES, spreadOf } from '../summary.js';
 import { headline } from './charts.js';
 import type { Experiment, LabelledModel, MeasuredCondition } from './experiment.js';
@@ -71,6 +72,8 @@ function conditionTable(rows: readonly ResultRow[], condition: MeasuredCondition
       '',
       spread(first.headSsimCorrupted, first.headSdCorrupted),
       '',
+      fixed(first.tightHeadSsimCorrupted),
+      '',
       fixed(first.psnrCorrupted, 2),
       fixed(first.nmseCorrupted, 4),
       '',
@@ -85,6 +88,8 @@ function conditionTable(rows: readonly ResultRow[], condition: MeasuredCondition
         signed(figures.ssimGain),
         spread(figures.headSsimCorrected, figures.headSdCorrected),
         signed(figures.headSsimGain),
+        fixed(figures.tightHeadSsimCorrected),
+        signed(figures.tightHeadSsimGain),
         fixed(figures.psnrCorrected, 2),
         fixed(figures.nmseCorrected, 4),
         `${(100 * figures.improved).toFixed(0)} %`,
@@ -92,7 +97,19 @@ function conditionTable(rows: readonly ResultRow[], condition: MeasuredCondition
     }
   }
   return markdownTable(
-    ['', 'slices', 'SSIM, whole slice', 'gain', 'SSIM, head', 'gain', 'PSNR, dB', 'NMSE', 'improved'],
+    [
+      '',
+      'slices',
+      'SSIM, whole slice',
+      'gain',
+      'SSIM, head',
+      'gain',
+      'tight head',
+      'gain',
+      'PSNR, dB',
+      'NMSE',
+      'improved',
+    ],
     lines,
   );
 }
@@ -180,12 +197,9 @@ export function reportMarkdown(
   add(
     `Severity-matched, unseen subjects${headlines.some((condition) => condition.traces === 'unseen') ? ' and unseen traces' : ''}: SSIM before → after.`,
   );
-  add(
+  const headlineTable = (columns: readonly (readonly [string, (row: ResultRow) => string])[]): string =>
     markdownTable(
-      [
-        '',
-        ...headlines.flatMap((condition) => [`${condition.motion}, whole slice`, 'head', 'head, scalp-on']),
-      ],
+      ['', ...headlines.flatMap(({ motion }) => columns.map(([name]) => `${motion}, ${name}`))],
       models.map((model) => [
         model.label,
         ...headlines.flatMap((condition) => {
@@ -196,16 +210,27 @@ export function reportMarkdown(
               candidate.motion === condition.motion &&
               candidate.traces === condition.traces,
           )!;
-          const change = (before: number, after: number): string =>
-            `${fixed(before)} → ${fixed(after)} (${signed(after - before)})`;
-          return [
-            change(row.ssimCorrupted, row.ssimCorrected),
-            change(row.headSsimCorrupted, row.headSsimCorrected),
-            row.scalpOn === null ? '–' : change(row.scalpOn.headSsimCorrupted, row.scalpOn.headSsimCorrected),
-          ];
+          return columns.map(([, cell]) => cell(row));
         }),
       ]),
-    ),
+    );
+  const change = (before: number, after: number): string =>
+    `${fixed(before)} → ${fixed(after)} (${signed(after - before)})`;
+  const head = (figures: GroupFigures | null): string =>
+    figures === null ? '–' : change(figures.headSsimCorrupted, figures.headSsimCorrected);
+  const tight = (figures: GroupFigures | null): string =>
+    figures === null ? '–' : change(figures.tightHeadSsimCorrupted, figures.tightHeadSsimCorrected);
+  add(
+    headlineTable([
+      ['whole slice', (row) => change(row.ssimCorrupted, row.ssimCorrected)],
+      ['head', head],
+      ['head, scalp-on', (row) => head(row.scalpOn)],
+    ]),
+    `The head is that of the clean slice (above a tenth of its 99.5th percentile, largest component, holes filled) dilated by ${HEAD_DILATION} pixels, the radius of SSIM’s window. By a tight mask, of ${TIGHT_DILATION} pixels, which leaves most of the dark rim around the head out:`,
+    headlineTable([
+      ['head', tight],
+      ['head, scalp-on', (row) => tight(row.scalpOn)],
+    ]),
   );
 
   add('## Point by point');
@@ -329,7 +354,7 @@ export function reportMarkdown(
 
   add('## What the width of the head’s mask decides');
   add(
-    'All figures above are inside the head of the clean slice (above a tenth of its 99.5th percentile, largest component, holes filled) dilated by 3 pixels. A wider mask counts more of the dark rim, which motion fills with ghosts and any network blanks: gains grow with it, and say less about the head. Rotation and translation, the headline’s slices:',
+    'A wider mask counts more of the dark rim, which motion fills with ghosts and any network blanks: gains grow with it, and say less about the head. Rotation and translation, every fourth of the headline’s slices:',
     maskTable(models, rows),
   );
 
@@ -445,7 +470,7 @@ function groupTable(
     | undefined,
 ): string {
   return markdownTable(
-    ['', 'slices', 'SSIM before', 'after', 'head before', 'after', 'gain, head', 'improved'],
+    ['', 'slices', 'SSIM before', 'after', 'head before', 'after', 'gain, head', 'tight head', 'improved'],
     models.flatMap((model) => {
       const groups = figuresOf(model);
       if (groups === undefined) return [];
@@ -467,6 +492,7 @@ function groupTable(
                 spread(figures.headSsimCorrupted, figures.headSdCorrupted),
                 spread(figures.headSsimCorrected, figures.headSdCorrected),
                 signed(figures.headSsimGain),
+                signed(figures.tightHeadSsimGain),
                 `${(100 * figures.improved).toFixed(0)} %`,
               ],
             ],

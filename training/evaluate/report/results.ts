@@ -20,6 +20,10 @@ export interface GroupFigures {
   readonly headSsimCorrected: number;
   readonly headSdCorrected: number;
   readonly headSsimGain: number;
+  /** Inside the mask that leaves most of the dark rim out. */
+  readonly tightHeadSsimCorrupted: number;
+  readonly tightHeadSsimCorrected: number;
+  readonly tightHeadSsimGain: number;
   readonly psnrCorrupted: number;
   readonly psnrCorrected: number;
   readonly nmseCorrupted: number;
@@ -122,6 +126,9 @@ export function groupFigures(
     headSsimCorrected: corrected.headSsim.mean,
     headSdCorrected: corrected.headSsim.sd,
     headSsimGain: corrected.headSsim.mean - corrupted.headSsim.mean,
+    tightHeadSsimCorrupted: corrupted.tightHeadSsim.mean,
+    tightHeadSsimCorrected: corrected.tightHeadSsim.mean,
+    tightHeadSsimGain: corrected.tightHeadSsim.mean - corrupted.tightHeadSsim.mean,
     psnrCorrupted: corrupted.psnr.mean,
     psnrCorrected: corrected.psnr.mean,
     nmseCorrupted: corrupted.nmse.mean,

@@ -133,13 +133,17 @@ test('figures of a slice do not depend on its units, and the head is judged apar
   for (let row = 20; row < 44; row++) {
     for (let column = 14; column < 34; column++) clean[row * columns + column] = 1 + 0.3 * random.uniform();
   }
-  // faint ghosts in the background, far from the head
-  const ghosted = clean.map(
-    (value, i) => value + (Math.floor(i / columns) < 8 ? 0.05 * random.uniform() : 0),
-  );
+  // faint ghosts in the background, down to a row above the head, which begins in row 20
+  const ghostsTo = (end: number) =>
+    clean.map((value, i) => value + (Math.floor(i / columns) < end ? 0.05 * random.uniform() : 0));
+  const ghosted = ghostsTo(8);
   const figures = compareSlice(ghosted, prepareReference(clean, rows, columns));
   assert.ok(figures.ssim < 0.95, `whole slice ${figures.ssim}`);
   assert.ok(figures.headSsim > 0.9999, `head ${figures.headSsim}`);
+  // nearer ghosts lie in the windows of the rim, which the tight mask has less of
+  const nearer = compareSlice(ghostsTo(15), prepareReference(clean, rows, columns));
+  assert.ok(nearer.headSsim < 0.995, `head ${nearer.headSsim}`);
+  assert.ok(1 - nearer.tightHeadSsim < (1 - nearer.headSsim) / 2, `tight head ${nearer.tightHeadSsim}`);
   const scaled = compareSlice(
     ghosted.map((value) => 512 * value),
     prepareReference(
@@ -148,7 +152,7 @@ test('figures of a slice do not depend on its units, and the head is judged apar
       columns,
     ),
   );
-  for (const key of ['ssim', 'headSsim', 'psnr', 'nmse'] as const) {
+  for (const key of ['ssim', 'headSsim', 'tightHeadSsim', 'psnr', 'nmse'] as const) {
     assert.ok(Math.abs(figures[key] - scaled[key]) < 1e-5 * (1 + Math.abs(figures[key])));
   }
   assert.throws(() => prepareReference(new Float32Array(16), 4, 4), /no signal/);

@@ -10,7 +10,15 @@ import { compare, groupFigures, harmFigures } from '../../../evaluate/report/res
 const random = createRandom(4);
 
 function figures(ssim: number, headSsim: number): SliceFigures {
-  return { ssim, headSsim, psnr: 20 + 10 * ssim, nmse: 1 - ssim, l1: 0.02, tv: 0.9 };
+  return {
+    ssim,
+    headSsim,
+    tightHeadSsim: headSsim + 0.1 * ssim,
+    psnr: 20 + 10 * ssim,
+    nmse: 1 - ssim,
+    l1: 0.02,
+    tv: 0.9,
+  };
 }
 
 function row(subject: string, coverage: 'brain' | 'head', values: Partial<SliceRow>): SliceRow {
@@ -47,6 +55,7 @@ test('figures of a group are means over its slices', () => {
   assert.equal(brain.improved, 0.5);
   const head = groupFigures(rows, 'head', 0)!;
   assert.ok(Math.abs(head.headSsimGain - 0.15) < 1e-12);
+  assert.ok(Math.abs(brain.tightHeadSsimGain) < 1e-12);
   const all = groupFigures(rows, 'all', 0)!;
   assert.equal(all.slices, 3);
   assert.ok(Math.abs(all.ssimCorrupted - 1.7 / 3) < 1e-12);
