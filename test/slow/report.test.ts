@@ -78,6 +78,7 @@ test('from volumes, traces and models to the report; a second run measures only 
       assert.equal(row.versusCorrupted.ssim.overSlices.t.p, 1);
       assert.ok(row.motionFree.all.leastSsim > 1 - 1e-9);
       assert.equal(row.versusL1, null);
+      assert.equal(row.versusL1Ft, null);
     } else {
       assert.ok(row.headSsimCorrected < row.headSsimCorrupted);
       assert.ok(Math.abs(row.versusL1!.ssim.meanDifference - row.ssimGain) < 1e-9);

@@ -115,7 +115,7 @@ test('a reproduction that is interrupted goes on, ends with models and report, a
     const manifest = JSON.parse(readFileSync(join(exported.folder, 'model.json'), 'utf8'));
     assert.equal(manifest.evaluation.rows.length, 8);
   }
-  assert.equal(new Set(second.rows.map((row) => row.modelSha256)).size, 4, 'four different networks');
+  assert.equal(new Set(second.rows.map((row) => row.modelSha256)).size, 5, 'five different networks');
 
   const third = await reproduce(request(plan, () => {}));
   assert.deepEqual(third.worked, [], 'everything is there');

@@ -6,7 +6,7 @@ import type { MatrixShape } from '../simulation/index.js';
 export interface TrainingPlan {
   /** Name of the run and of its stage. */
   readonly name: string;
-  /** Its name in the report's tables; L1, L1+TV and L1+TV-ft mark the paper's variants. */
+  /** Its name in the report's tables; L1, L1+TV and L1+TV-ft mark the paper's variants, L1-ft the control of the last. */
   readonly label: string;
   /** Name of the exported model's folder. */
   readonly model: string;
@@ -101,7 +101,7 @@ function trainings(
       model: 'mcnet-paper-l1',
       data: 'paper',
       options: [...paper, '--variant', 'L1'],
-      share: 0.25,
+      share: 0.2,
     },
     {
       name: 'paper-l1-tv',
@@ -109,7 +109,7 @@ function trainings(
       model: 'mcnet-paper-l1-tv',
       data: 'paper',
       options: [...paper, ...tv],
-      share: 0.25,
+      share: 0.2,
     },
     {
       name: 'paper-l1-tv-ft',
@@ -121,13 +121,22 @@ function trainings(
       share: 0.125,
     },
     {
+      name: 'paper-l1-ft',
+      label: 'L1-ft',
+      model: 'mcnet-paper-l1-ft',
+      data: 'paper',
+      options: [...paper, '--variant', 'L1', ...fineTuning],
+      from: 'paper-l1',
+      share: 0.125,
+    },
+    {
       name: 'mcnet-l1',
       label: 'mcnet, L1',
       model: 'mcnet-l1',
       data: 'product',
       options: [...product, '--batch', '4', '--variant', 'L1'],
       beginning: true,
-      share: 0.125,
+      share: 0.1,
     },
     {
       name: 'mcnet',

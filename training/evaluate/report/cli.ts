@@ -18,7 +18,7 @@ const values = new Command('report')
   .requiredOption('--motion <folder>', 'motion traces')
   .requiredOption(
     '--model <[label=]folder...>',
-    'models; the labels L1, L1+TV and L1+TV-ft mark the paper’s three; without a label a model has its own name',
+    'models; the labels L1, L1+TV and L1+TV-ft mark the paper’s three, L1-ft the control of the last: L1 trained on for as long; without a label a model has its own name',
   )
   .option('--cache <folder>', 'simulated slices and figures', 'training/cache')
   .option('--out <folder>', 'report.md, results.json and figures', 'training/report')

@@ -372,6 +372,14 @@ export function reportMarkdown(
       'Against the model trained with L1 alone, SSIM inside the head',
       (row: ResultRow) => row.versusL1?.headSsim,
     ],
+    [
+      'Against L1-ft, which was trained on for as long without TV, SSIM over the whole slice',
+      (row: ResultRow) => row.versusL1Ft?.ssim,
+    ],
+    [
+      'Against L1-ft, which was trained on for as long without TV, SSIM inside the head',
+      (row: ResultRow) => row.versusL1Ft?.headSsim,
+    ],
   ] as const) {
     const lines = rows.flatMap((row) => {
       const comparison = of(row);

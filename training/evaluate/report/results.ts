@@ -75,6 +75,11 @@ export interface ResultRow extends GroupFigures {
   readonly versusCorrupted: { readonly ssim: Comparison; readonly headSsim: Comparison };
   /** This model against the one labelled L1; null for L1 itself and when there is none. */
   readonly versusL1: { readonly ssim: Comparison; readonly headSsim: Comparison } | null;
+  /**
+   * Against the one labelled L1-ft, the control of L1+TV-ft: L1 trained on for as long, from the same weights and on the same slices,
+   * without TV. Null as above.
+   */
+  readonly versusL1Ft: { readonly ssim: Comparison; readonly headSsim: Comparison } | null;
   /** Of the model, the same in all its rows. */
   readonly motionFree: GroupedHarm;
   readonly nativeMatrices: {
@@ -199,7 +204,8 @@ function groupedHarm(rows: readonly SliceRow[], model: number): GroupedHarm {
 /** Every model in every condition. */
 export function resultRows(experiment: Experiment): ResultRow[] {
   const { models, conditions, native, sixDegree: volumes } = experiment;
-  const baseline = models.findIndex((model) => model.label === 'L1');
+  const placeOf = (label: string): number => models.findIndex((model) => model.label === label);
+  const [l1, l1Ft] = [placeOf('L1'), placeOf('L1-ft')];
   return models.flatMap((model, place) => {
     const motionFree = groupedHarm(experiment.clean, place);
     const nativeMatrices = {
@@ -224,6 +230,8 @@ export function resultRows(experiment: Experiment): ResultRow[] {
     };
     const { model: tried, ...summary } = experiment.severity;
     const severityEstimate = tried === model.label ? summary : null;
+    const versus = (condition: MeasuredCondition, other: number) =>
+      other < 0 || other === place ? null : comparisons(condition, place, other);
     return conditions.map(
       (condition): ResultRow => ({
         model: model.label,
@@ -235,7 +243,8 @@ export function resultRows(experiment: Experiment): ResultRow[] {
         brainOnly: groupFigures(condition.rows, 'brain', place),
         scalpOn: groupFigures(condition.rows, 'head', place),
         versusCorrupted: comparisons(condition, place, null),
-        versusL1: baseline < 0 || baseline === place ? null : comparisons(condition, place, baseline),
+        versusL1: versus(condition, l1),
+        versusL1Ft: versus(condition, l1Ft),
         motionFree,
         nativeMatrices,
         sixDegree,

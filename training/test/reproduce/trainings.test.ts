@@ -44,7 +44,7 @@ const runsOf = (plan = fullPlan(), found: typeof factors = factors) =>
   planRuns(plan, trainingSets(plan, inputs, found), folder);
 
 test('the plan holds the paper’s variants and the product’s network', () => {
-  const [l1, tv, fine, beginning, product] = runsOf();
+  const [l1, tv, fine, control, beginning, product] = runsOf();
   assert.deepEqual(l1!.config.network, {
     width: 32,
     levels: 5,
@@ -57,6 +57,12 @@ test('the plan holds the paper’s variants and the product’s network', () => 
   assert.equal(tv!.config.loss.tv, 1);
   assert.equal(fine!.config.loss.tv, 1);
   assert.equal(fine!.from, l1);
+  assert.equal(control!.from, l1);
+  assert.deepEqual(
+    { ...control!.config, loss: { ...control!.config.loss, tv: 1 } },
+    fine!.config,
+    'but for TV the control is trained as the second stage is',
+  );
   assert.equal(tv!.from, undefined);
   assert.equal(product!.config.network.width, 16);
   assert.equal(product!.from, beginning);
@@ -70,7 +76,7 @@ test('the plan holds the paper’s variants and the product’s network', () => 
 });
 
 test('a model’s manifest says on which matrices and planes it was trained', () => {
-  const [paper, , , , product] = runsOf();
+  const [paper, , , , , product] = runsOf();
   const images = (run: typeof paper) => imagesOf(run!.sets.training.map(({ recipe }) => recipe));
   assert.deepEqual(images(paper), { matrix: [128, 128], planes: ['sagittal'] });
   assert.deepEqual(images(product), { matrix: [128, 256], planes: ['axial', 'coronal', 'sagittal'] });
