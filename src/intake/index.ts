@@ -10,6 +10,7 @@ export {
   type Intake,
   type IntakeOptions,
   routingOf,
+  sendAgain,
 } from './intake.js';
 export type { Quota } from './quota.js';
 export type { RoomLevel } from './room.js';

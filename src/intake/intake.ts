@@ -28,6 +28,8 @@ import { watchRoom } from './room.js';
 
 /** Kind of the jobs that correct one instance; key and payload `instance` are its row id. */
 export const correctKind = 'correct';
+/** How the reason ends of what failed because its file is not what was received: another arrival of it starts it anew. */
+export const sendAgain = 'send the object again';
 
 export type Committed = {
   outcome: 'stored' | 'duplicate' | 'new-version' | 'kept-first';
@@ -295,11 +297,14 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
     if (same !== undefined) {
       if ((await archive.check(same)) === undefined) {
         await receiving.discard();
-        // Whole again, by a heal that ended before its commit or by a backup: what failed for it is owed again.
-        if (same.damage !== undefined) await archive.db.commit(() => restart(same));
+        // Whole again, by a heal that ended before its commit or by a backup: what failed for it is owed again, also where
+        // the power went between the two.
+        if (same.damage !== undefined || same.reason.endsWith(sendAgain)) {
+          await archive.db.commit(() => restart(same.id));
+        }
         return { outcome: 'duplicate', instance: same };
       }
-      const healed = await archive.heal(receiving.part(), same, dataSetOffset, () => restart(same));
+      const healed = await archive.heal(receiving.part(), same, dataSetOffset, () => restart(same.id));
       return { outcome: 'stored', instance: healed };
     }
     const latest = versions.at(-1);
@@ -382,9 +387,10 @@ export function createIntake<D>(o: IntakeOptions<D>): Intake & {
     });
   }
 
-  /** What failed for a damaged file is tried again with the whole one. */
-  function restart(instance: Instance): void {
-    if (!instance.current || instance.state !== 'failed' || instance.origin !== 'received') return;
+  /** What failed for a damaged file is tried again with the whole one. It may have failed while the file was being healed. */
+  function restart(id: number): void {
+    const instance = archive.get(id);
+    if (!instance?.current || instance.state !== 'failed' || instance.origin !== 'received') return;
     archive.db.run("UPDATE instances SET state = 'pending', reason = '' WHERE id = ?", instance.id);
     enqueue(instance);
     tracker.changed(instance.seriesId);

@@ -12,7 +12,7 @@ import {
 } from '../archive/index.js';
 import { contentsOf } from '../correction/index.js';
 import type { Safeguards } from '../inference/index.js';
-import { correctKind } from '../intake/index.js';
+import { correctKind, sendAgain } from '../intake/index.js';
 import {
   type Job,
   type JobContext,
@@ -145,7 +145,7 @@ export function startCorrecting<D>(o: CorrectingOptions<D>): void {
       const now = archive.get(id);
       return now && archive.check(now);
     });
-    if (damage !== undefined) throw new Damaged(`${damage}; send the object again`);
+    if (damage !== undefined) throw new Damaged(`${damage}; ${sendAgain}`);
   }
 
   async function derive(source: Instance, how: How, model: Model<D>, context: JobContext): Promise<void> {

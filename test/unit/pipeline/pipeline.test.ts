@@ -615,6 +615,47 @@ test('a resend that heals a file just when its damage fails the correction start
   assert.deepEqual(pipeline.series.get('1.2.3.4')?.failures, []);
 });
 
+test('a correction that fails for the damage while a resend is healing the file starts anew', async (t) => {
+  const first = await open(t);
+  const one = slice({ sop: '1.2.3.4.1' });
+  const { instance } = await store(first.pipeline, one);
+  await first.close();
+  await unlink(instance.path);
+  const { pipeline } = await open(t, { data: first.data });
+  const archive = pipeline.archive as Pick<typeof pipeline.archive, 'exclusively' | 'heal' | 'get'> & {
+    -readonly [K in 'exclusively' | 'heal']: (typeof pipeline.archive)[K];
+  };
+  const { exclusively, heal } = archive;
+  let resent: ReturnType<typeof store> | undefined;
+  archive.exclusively = async (key, work) => {
+    const found = await exclusively(key, work);
+    if (typeof found === 'string' && /missing/.test(found)) resent ??= store(pipeline, one);
+    return found;
+  };
+  archive.heal = async (...order) => {
+    await eventually('failed meanwhile', () => archive.get(instance.id)?.state === 'failed');
+    return heal(...order);
+  };
+  pipeline.start();
+  await eventually('delivered', () => pipeline.series.get('1.2.3.4')?.state === 'delivered');
+  assert.equal((await resent)?.outcome, 'stored');
+  assert.deepEqual(pipeline.series.get('1.2.3.4')?.failures, []);
+});
+
+test('what failed for a damage that is known no more, when the power went between the two, starts anew', async (t) => {
+  const { pipeline } = await open(t);
+  const one = slice({ sop: '1.2.3.4.1' });
+  const { instance } = await store(pipeline, one);
+  pipeline.archive.db.run(
+    "UPDATE instances SET state = 'failed', reason = 'the file is missing; send the object again' WHERE id = ?",
+    instance.id,
+  );
+  pipeline.start();
+  await eventually('not corrected', () => pipeline.archive.get(instance.id)?.state === 'failed');
+  assert.equal((await store(pipeline, one)).outcome, 'duplicate');
+  await eventually('delivered', () => pipeline.series.get('1.2.3.4')?.state === 'delivered');
+});
+
 test('a second server on the same data folder is refused', async (t) => {
   const { data } = await open(t);
   await assert.rejects(open(t, { data }), /in use by another process/);
