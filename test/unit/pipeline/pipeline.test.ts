@@ -627,12 +627,17 @@ test('a correction that fails for the damage while a resend is healing the file 
   };
   const { exclusively, heal } = archive;
   let resent: ReturnType<typeof store> | undefined;
+  let healing = false;
   archive.exclusively = async (key, work) => {
     const found = await exclusively(key, work);
-    if (typeof found === 'string' && /missing/.test(found)) resent ??= store(pipeline, one);
+    if (typeof found === 'string' && /missing/.test(found) && resent === undefined) {
+      resent = store(pipeline, one);
+      await eventually('on its way to be healed', () => healing);
+    }
     return found;
   };
   archive.heal = async (...order) => {
+    healing = true;
     await eventually('failed meanwhile', () => archive.get(instance.id)?.state === 'failed');
     return heal(...order);
   };
